@@ -1,0 +1,69 @@
+"""The contract: what a backend is.
+
+A backend is a module with a `NAME` and the functions below, same names, same arguments (a test compares them). Notation: n rows of
+data, B rows in a batch, I inputs, O outputs, P parameters, S state vectors. "Real" is the plan's dtype. Every array is
+C-contiguous, native-endian and of the dtype named: validation is the caller's business, a backend may crash on less.
+Inputs and outputs never overlap unless a function says so.
+
+`to_backend(plan, params, state, batch_size, threads)` -> workspace
+    Copies params (P,) and state (S, P), both real, into the backend's own layout, and allocates all scratch for
+    batches of up to `batch_size` rows, on at most `threads` threads. A workspace is used by one Python thread at a time.
+`to_host(workspace, params, state)`
+    Writes the current parameters and state into the flat vectors given.
+`snapshot(workspace)` -> opaque copy of parameters and state; `restore(workspace, copy)` puts it back.
+`poison(workspace, byte)`
+    Fills all scratch with `byte`: no result may change.
+`train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums)` -> batches done
+    Runs minibatches: batch k takes the rows ``order[k * batch_size : (k + 1) * batch_size]`` (int64, fewer in the last
+    one), does gather, forward, loss, backward and update with the learning rate ``rates[k]`` (float64), dropout masks
+    of step ``step + k`` and optimiser step number ``step + k + 1``. ``sums[k]`` (float64, 1 + metrics) receives the
+    weighted sum of the rows' losses and the sum of each metric. Stops before the update of the first batch whose loss
+    is not finite and returns its number; otherwise returns ``len(rates)``.
+`loss_grad(workspace, x, y, weights, seed, step, gradient)` -> sums
+    One batch, all rows of x in order, in training mode: fills gradient (P,), real, of the mean weighted loss, and
+    returns the sums (float64, 1 + metrics). Changes nothing else.
+`update(workspace, gradient, rate, step)`
+    One optimiser step, number ``step + 1``, from the gradient given. `loss_grad` then `update` equals one batch of
+    `train`.
+`evaluate(workspace, x, y, weights, sums)`
+    Inference mode: writes the sums over all rows, as above, into sums (1 + metrics,). Rows are taken in order.
+`forward(workspace, x, first, last, out)`
+    Inference mode: runs the operations first..last (inclusive) on x (n, width) and writes out (n, width), real, with
+    the plan's output activation after the last operation of the plan. Any n.
+
+x is (n, I), uint8 or real; uint8 is multiplied by ``plan.input_scale`` while it is gathered (`forward` does so only
+for ``first == 0``). y is int32 (n,) for losses with labels, otherwise (n, O), uint8 (times ``plan.target_scale``) or
+real. weights is real (n,) or None. Labels are valid indices; the caller has checked.
+
+Probes: thin doors to the code that `train` runs, so that what is tested is what runs.
+
+`gemm(a, b, out, trans_a, trans_b, threads)`: ``out = op(a) @ op(b)``; real matrices.
+`activate(code, z, out, alpha)`: rows (n, width); out may be z.
+`activate_grad(code, z, dy, out, alpha)`: gradient by z, given the gradient by the activation; out may be dy.
+`loss(code, z, y, values, gradient)`: values (n,) and gradient (n, O) of each row, not divided by the rows.
+`dropout_mask(seed, step, op, out, rate)`: out (rows, columns), uint8: 1 where kept.
+
+Results do not depend on the number of threads, bit for bit, nor on how an epoch is cut into calls.
+"""
+
+FUNCTIONS = (
+    "to_backend",
+    "to_host",
+    "snapshot",
+    "restore",
+    "poison",
+    "train",
+    "loss_grad",
+    "update",
+    "evaluate",
+    "forward",
+    "gemm",
+    "activate",
+    "activate_grad",
+    "loss",
+    "dropout_mask",
+)
+
+
+class BackendUnavailable(ImportError):
+    """The backend exists but cannot run here; the message says why and what would help."""

@@ -1,0 +1,214 @@
+"""The reference: the contract of `backend.py` in plain NumPy, written to be read, not to be fast."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from . import dropout
+from .activations import ACTIVATIONS
+from .losses import LOSSES, METRICS
+from .optimizers import OPTIMIZERS
+from .plan import DENSE, OP_ACTIVATION, OP_BIAS, OP_CODE, OP_IN, OP_OUT, OP_WEIGHTS, RATE_ALPHA, RATE_DROPOUT, Plan
+
+NAME = "numpy"
+
+_blas = functools.cache(ThreadpoolController)
+
+
+def _reference(function):
+    """Run without floating-point warnings, for Inf and NaN are results like any other here, and on one BLAS thread,
+    for the last bits of a BLAS product depend on the number of threads and ours must not."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        with np.errstate(all="ignore"), _blas().limit(limits=1, user_api="blas"):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+@dataclass
+class Workspace:
+    """Parameters (P,) and optimiser state (S, P) of one fit. The reference keeps no scratch."""
+
+    plan: Plan
+    params: np.ndarray
+    state: np.ndarray
+    batch_size: int
+
+    def op(self, i):
+        """Operation i: its weights (I, O) and bias (O,) as views (None where absent), activation, alpha, dropout."""
+        op, rate = self.plan.ops[i], self.plan.rates[i]
+        w, b = _views(self.params, op)
+        return w, b, ACTIVATIONS[op[OP_ACTIVATION]], rate[RATE_ALPHA].item(), rate[RATE_DROPOUT].item()
+
+
+def _views(flat, op):
+    if op[OP_CODE] != DENSE:
+        return None, None
+    n_in, n_out, start, bias = (int(op[i]) for i in (OP_IN, OP_OUT, OP_WEIGHTS, OP_BIAS))
+    w = flat[start : start + n_in * n_out].reshape(n_in, n_out)
+    return w, None if bias < 0 else flat[bias : bias + n_out]
+
+
+def to_backend(plan, params, state, batch_size, threads):
+    return Workspace(plan, params.copy(), state.copy(), batch_size)
+
+
+def to_host(workspace, params, state):
+    params[...] = workspace.params
+    state[...] = workspace.state
+
+
+def snapshot(workspace):
+    return workspace.params.copy(), workspace.state.copy()
+
+
+def restore(workspace, copy):
+    workspace.params[...], workspace.state[...] = copy
+
+
+def poison(workspace, byte):
+    pass
+
+
+def _real(rows, scale, dtype):
+    return rows.astype(dtype) * dtype.type(scale) if rows.dtype == np.uint8 else rows
+
+
+def _batch(workspace, x, y, weights, rows):
+    plan = workspace.plan
+    x = _real(x[rows], plan.input_scale, plan.dtype)
+    t = y[rows] if LOSSES[plan.loss].labels else _real(y[rows], plan.target_scale, plan.dtype)
+    return x, t, None if weights is None else weights[rows]
+
+
+def _loss(plan, z, t, w):
+    """Per-row losses summed with their weights, then each metric: (1 + metrics,) in float64."""
+    loss = LOSSES[plan.loss].value(z, t)
+    metrics = [METRICS[code].value(z, t, plan.threshold) for code in plan.metrics]
+    return np.array([s.sum(dtype=np.float64) for s in (loss if w is None else loss * w, *metrics)])
+
+
+def _forward(workspace, h, seed, step):
+    """Training mode. Returns the last output and, per operation, what its backward pass needs."""
+    tape = []
+    for i in range(len(workspace.plan.ops)):
+        w, b, activation, alpha, rate = workspace.op(i)
+        x = h
+        z = x if w is None else x @ w if b is None else x @ w + b
+        h = y = activation.forward(z, alpha)
+        keep = None
+        if rate:
+            keep = dropout.mask(seed, step, i, *y.shape, rate)
+            h = np.where(keep, y * (1.0 / (1.0 - rate)), 0.0).astype(y.dtype)
+        tape.append((x, z, y, keep))
+    return h, tape
+
+
+def _gradient(workspace, x, t, w, seed, step, gradient):
+    """Fill `gradient` with that of the mean weighted loss of one batch, unless the loss is not finite; its sums."""
+    plan = workspace.plan
+    z, tape = _forward(workspace, x, seed, step)
+    sums = _loss(plan, z, t, w)
+    if not np.isfinite(sums[0]):
+        return sums
+    dy = LOSSES[plan.loss].gradient(z, t) * (1.0 / len(x))
+    if w is not None:
+        dy *= w[:, None]
+    for i in reversed(range(len(plan.ops))):
+        weights, _, activation, alpha, rate = workspace.op(i)
+        x, z, y, keep = tape[i]
+        if keep is not None:
+            dy = np.where(keep, dy * (1.0 / (1.0 - rate)), 0.0).astype(dy.dtype)
+        dz = activation.backward(z, y, dy, alpha)
+        dw, db = _views(gradient, plan.ops[i])
+        if dw is not None:
+            dw[...] = x.T @ dz
+            dy = dz @ weights.T if i else None
+        else:
+            dy = dz
+        if db is not None:
+            db[...] = dz.sum(axis=0)
+    return sums
+
+
+@_reference
+def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums):
+    gradient = np.empty_like(workspace.params)
+    for k, rate in enumerate(rates):
+        rows = order[k * batch_size : (k + 1) * batch_size]
+        sums[k] = _gradient(workspace, *_batch(workspace, x, y, weights, rows), seed, step + k, gradient)
+        if not np.isfinite(sums[k, 0]):
+            return k
+        update(workspace, gradient, rate, step + k)
+    return len(rates)
+
+
+@_reference
+def loss_grad(workspace, x, y, weights, seed, step, gradient):
+    return _gradient(workspace, *_batch(workspace, x, y, weights, slice(None)), seed, step, gradient)
+
+
+@_reference
+def update(workspace, gradient, rate, step):
+    plan = workspace.plan
+    row = OPTIMIZERS[plan.optimizer]
+    row.update(workspace.params, gradient, tuple(workspace.state), plan.hyper.tolist(), float(rate), step + 1)
+
+
+def _chunks(workspace, n):
+    return (slice(i, i + workspace.batch_size) for i in range(0, n, workspace.batch_size))
+
+
+def _infer(workspace, h, first, last):
+    for i in range(first, last + 1):
+        w, b, activation, alpha, _ = workspace.op(i)
+        z = h if w is None else h @ w if b is None else h @ w + b
+        h = activation.forward(z, alpha)
+    return h
+
+
+@_reference
+def evaluate(workspace, x, y, weights, sums):
+    sums[...] = 0.0
+    for rows in _chunks(workspace, len(x)):
+        h, t, w = _batch(workspace, x, y, weights, rows)
+        sums += _loss(workspace.plan, _infer(workspace, h, 0, len(workspace.plan.ops) - 1), t, w)
+
+
+@_reference
+def forward(workspace, x, first, last, out):
+    plan = workspace.plan
+    after = ACTIVATIONS[plan.activation_after(last)]
+    for rows in _chunks(workspace, len(x)):
+        h = _real(x[rows], plan.input_scale, plan.dtype)
+        out[rows] = after.forward(_infer(workspace, h, first, last), after.alpha)
+
+
+@_reference
+def gemm(a, b, out, trans_a, trans_b, threads):
+    out[...] = (a.T if trans_a else a) @ (b.T if trans_b else b)
+
+
+@_reference
+def activate(code, z, out, alpha):
+    out[...] = ACTIVATIONS[code].forward(z, alpha)
+
+
+@_reference
+def activate_grad(code, z, dy, out, alpha):
+    row = ACTIVATIONS[code]
+    out[...] = row.backward(z, row.forward(z, alpha), dy, alpha)
+
+
+@_reference
+def loss(code, z, y, values, gradient):
+    values[...] = LOSSES[code].value(z, y)
+    gradient[...] = LOSSES[code].gradient(z, y)
+
+
+def dropout_mask(seed, step, op, out, rate):
+    out[...] = dropout.mask(seed, step, op, *out.shape, rate)

@@ -1,0 +1,214 @@
+"""Plan: a network as flat arrays of codes, sizes and offsets.
+
+A plan is a list of operation records. One record is ``y = dropout(activation(x W + b))`` (DENSE) or
+``y = dropout(activation(x))`` (ELEMENTWISE); either part may be the identity. All parameters of a network lie in one
+flat vector, operation by operation: W row-major (n_in, n_out), then b (n_out,). Optimiser state and gradients have the
+same layout. Everything a backend needs crosses the boundary as the arrays and numbers of this class.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import activations, losses, optimizers
+
+DENSE = 0
+ELEMENTWISE = 1
+
+# Columns of Plan.ops (int64). An offset is an index into the flat parameter vector; -1: there is none.
+OP_CODE, OP_IN, OP_OUT, OP_ACTIVATION, OP_WEIGHTS, OP_BIAS = range(6)
+# Columns of Plan.rates (float64).
+RATE_ALPHA, RATE_DROPOUT = range(2)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A network, its loss and its optimiser, as data.
+
+    Attributes
+    ----------
+    ops : ndarray of int64, shape (n_ops, 6)
+        One record an operation: code, inputs, outputs, activation, offset of W, offset of b.
+    rates : ndarray of float64, shape (n_ops, 2)
+        One record an operation: the activation's alpha, the dropout rate.
+    output_activation : int
+        Activation code that `forward` applies after the last operation and that training leaves out because the loss
+        works on logits; LINEAR when there is none.
+    n_params : int
+        Length of the flat parameter vector.
+    dtype : numpy.dtype
+        float32 or float64: parameters, activations and gradients.
+    loss : int
+        Code of the loss.
+    metrics : ndarray of int64, shape (n_metrics,)
+        Codes of the metrics that training sums.
+    threshold : float
+        What `binary_accuracy` compares the last operation's output with: 0 for logits, 0.5 otherwise.
+    optimizer : int
+        Code of the optimiser.
+    hyper : ndarray of float64, shape (n_hyper,)
+        Its hyper-parameters besides the learning rate, in the order of its row.
+    n_slots : int
+        Number of its state vectors.
+    input_scale, target_scale : float
+        What uint8 inputs and uint8 targets are multiplied by; other dtypes are taken as they are.
+    """
+
+    ops: np.ndarray
+    rates: np.ndarray
+    output_activation: int
+    n_params: int
+    dtype: np.dtype
+    loss: int
+    metrics: np.ndarray
+    threshold: float
+    optimizer: int
+    hyper: np.ndarray
+    n_slots: int
+    input_scale: float
+    target_scale: float
+
+    @property
+    def n_inputs(self):
+        """Width of an input row."""
+        return int(self.ops[0, OP_IN])
+
+    @property
+    def n_outputs(self):
+        """Width of an output row."""
+        return int(self.ops[-1, OP_OUT])
+
+    def activation_after(self, last):
+        """Activation code that `forward` applies after operation `last`, besides that operation's own."""
+        return self.output_activation if last == len(self.ops) - 1 else activations.LINEAR
+
+
+class PlanBuilder:
+    """Collects layers in order and turns them into a `Plan`.
+
+    A layer that follows a dense layer joins its record where the record can still take it, so that ``Dense(n),
+    Activation(a), Dropout(p)`` and ``Dense(n, activation=a), Dropout(p)`` are one operation.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Width of an input row.
+    """
+
+    def __init__(self, n_inputs):
+        self.width = n_inputs
+        self.n_params = 0
+        self._ops = []
+        self._rates = []
+
+    @property
+    def n_ops(self):
+        """Number of operations so far."""
+        return len(self._ops)
+
+    def dense(self, units, use_bias=True):
+        """Append ``x W + b`` with `units` outputs."""
+        weights = self.n_params
+        bias = weights + self.width * units
+        self.n_params = bias + (units if use_bias else 0)
+        self._append(DENSE, units, weights, bias if use_bias else -1)
+
+    def activation(self, name, alpha=None):
+        """Append the activation `name` (a key of `activations.BY_NAME`)."""
+        row = activations.BY_NAME[name]
+        if row.code == activations.LINEAR:
+            return
+        if not self._ops or self._ops[-1][OP_ACTIVATION] != activations.LINEAR or self._rates[-1][RATE_DROPOUT]:
+            self._append(ELEMENTWISE, self.width)
+        self._ops[-1][OP_ACTIVATION] = row.code
+        self._rates[-1][RATE_ALPHA] = row.alpha if alpha is None else alpha
+
+    def dropout(self, rate):
+        """Append inverted dropout that drops a share `rate` of the elements."""
+        if rate == 0.0:
+            return
+        if not self._ops or self._rates[-1][RATE_DROPOUT]:
+            self._append(ELEMENTWISE, self.width)
+        self._rates[-1][RATE_DROPOUT] = rate
+
+    def _append(self, code, units, weights=-1, bias=-1):
+        self._ops.append([code, self.width, units, activations.LINEAR, weights, bias])
+        self._rates.append([0.0, 0.0])
+        self.width = units
+
+    def build(
+        self,
+        loss="mse",
+        metrics=(),
+        optimizer="sgd",
+        hyper=None,
+        dtype="float32",
+        from_logits=False,
+        input_scale=1.0,
+        target_scale=1.0,
+    ):
+        """Finish the plan.
+
+        Parameters
+        ----------
+        loss, optimizer : str
+            Names of table rows.
+        metrics : sequence of str
+            Names of metric rows.
+        hyper : dict, optional
+            Hyper-parameters that differ from the optimiser's defaults.
+        dtype : {"float32", "float64"}
+        from_logits : bool
+            Whether the network's output is the logits of a cross-entropy, and not its probabilities.
+        input_scale, target_scale : float
+            Factors for uint8 inputs and targets.
+
+        Returns
+        -------
+        Plan
+
+        Raises
+        ------
+        ValueError
+            If the loss does not fit the last activation, a metric does not fit the loss, or a hyper-parameter is
+            unknown to the optimiser.
+        """
+        ops = [list(op) for op in self._ops] or [[ELEMENTWISE, self.width, self.width, activations.LINEAR, -1, -1]]
+        rates = [list(r) for r in self._rates] or [[0.0, 0.0]]
+        row = losses.LOSS_BY_NAME[loss]
+        absorbed = activations.LINEAR
+        if row.link is not None and not from_logits:
+            absorbed = activations.BY_NAME[row.link].code
+            last = activations.ACTIVATIONS[ops[-1][OP_ACTIVATION]].name
+            if ops[-1][OP_ACTIVATION] != absorbed or rates[-1][RATE_DROPOUT]:
+                raise ValueError(
+                    f"the loss {loss!r} needs {row.link!r} as the last activation, and nothing after it; the network "
+                    f"ends in {last!r}" + (" and dropout" if rates[-1][RATE_DROPOUT] else "") + ". For a network "
+                    "that ends in logits, use the loss with from_logits=True"
+                )
+            ops[-1][OP_ACTIVATION] = activations.LINEAR
+        metric_rows = [losses.METRIC_BY_NAME[name] for name in metrics]
+        for metric in metric_rows:
+            if row.link is not None and not metric.from_logits:
+                raise ValueError(
+                    f"the metric {metric.name!r} is not computed for the loss {loss!r}, which works on logits"
+                )
+        chosen = optimizers.BY_NAME[optimizer]
+        unknown = set(hyper or {}) - set(chosen.hyper)
+        if unknown:
+            raise ValueError(f"{optimizer} has no hyper-parameter {min(unknown)!r}; it has {sorted(chosen.hyper)}")
+        return Plan(
+            ops=np.array(ops, dtype=np.int64),
+            rates=np.array(rates, dtype=np.float64),
+            output_activation=absorbed,
+            n_params=self.n_params,
+            dtype=np.dtype(dtype),
+            loss=row.code,
+            metrics=np.array([m.code for m in metric_rows], dtype=np.int64),
+            threshold=0.0 if row.link is not None else 0.5,
+            optimizer=chosen.code,
+            hyper=np.array(list({**chosen.hyper, **(hyper or {})}.values()), dtype=np.float64),
+            n_slots=len(chosen.slots),
+            input_scale=float(input_scale),
+            target_scale=float(target_scale),
+        )
