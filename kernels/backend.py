@@ -1,13 +1,13 @@
 """The contract: what a backend is.
 
-A backend is a module with a `NAME` and the functions below, same names, same arguments (a test compares them). Notation: n rows of
-data, B rows in a batch, I inputs, O outputs, P parameters, S state vectors. "Real" is the plan's dtype. Every array is
+A backend is a module with a `NAME` and the functions below, same names, same arguments (a test compares them).
+Notation: n rows of data, I inputs, O outputs, P parameters, S state vectors; "real" is the plan's dtype. Every array is
 C-contiguous, native-endian and of the dtype named: validation is the caller's business, a backend may crash on less.
 Inputs and outputs never overlap unless a function says so.
 
 `to_backend(plan, params, state, batch_size, threads)` -> workspace
     Copies params (P,) and state (S, P), both real, into the backend's own layout, and allocates all scratch for
-    batches of up to `batch_size` rows, on at most `threads` threads. A workspace is used by one Python thread at a time.
+    batches of up to `batch_size` rows, on at most `threads` threads. A workspace belongs to one Python thread at a time.
 `to_host(workspace, params, state)`
     Writes the current parameters and state into the flat vectors given.
 `snapshot(workspace)` -> opaque copy of parameters and state; `restore(workspace, copy)` puts it back.

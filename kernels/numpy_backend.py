@@ -143,7 +143,7 @@ def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums):
         sums[k] = _gradient(workspace, *_batch(workspace, x, y, weights, rows), seed, step + k, gradient)
         if not np.isfinite(sums[k, 0]):
             return k
-        update(workspace, gradient, rate, step + k)
+        _update(workspace, gradient, rate, step + k)
     return len(rates)
 
 
@@ -152,11 +152,15 @@ def loss_grad(workspace, x, y, weights, seed, step, gradient):
     return _gradient(workspace, *_batch(workspace, x, y, weights, slice(None)), seed, step, gradient)
 
 
-@_reference
-def update(workspace, gradient, rate, step):
+def _update(workspace, gradient, rate, step):
     plan = workspace.plan
     row = OPTIMIZERS[plan.optimizer]
     row.update(workspace.params, gradient, tuple(workspace.state), plan.hyper.tolist(), float(rate), step + 1)
+
+
+@_reference
+def update(workspace, gradient, rate, step):
+    _update(workspace, gradient, rate, step)
 
 
 def _chunks(workspace, n):
