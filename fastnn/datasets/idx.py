@@ -65,9 +65,7 @@ def read_idx(path):
             with gzip.GzipFile(fileobj=file, mode="rb") as stream:
                 return _read_stream(stream, path)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(
-                f"{path}: expected a complete gzip file, found a damaged one: {error}"
-            ) from error
+            raise ValueError(f"{path}: expected a complete gzip file, found a damaged one: {error}") from error
 
 
 def _read_stream(stream, path):
@@ -85,9 +83,7 @@ def _read_stream(stream, path):
         raise ValueError(f"{path}: expected an IDX header with 1 to {_MAX_NDIM} axes, found {ndim}")
     sizes = _read_at_most(stream, 4 * ndim)
     if len(sizes) < 4 * ndim:
-        raise ValueError(
-            f"{path}: expected {4 * ndim} bytes of header for {ndim} axes, found {len(sizes)} bytes"
-        )
+        raise ValueError(f"{path}: expected {4 * ndim} bytes of header for {ndim} axes, found {len(sizes)} bytes")
     shape = struct.unpack(f">{ndim}I", sizes)
     # NumPy multiplies the sizes that are not zero, so a shape without values can still be too big for it.
     if math.prod(size for size in shape if size) * dtype.itemsize > sys.maxsize:
@@ -98,9 +94,7 @@ def _read_stream(stream, path):
     values = _read_at_most(stream, expected + 1)
     if len(values) != expected:
         found = f"only {len(values)} bytes" if len(values) < expected else "more bytes than that"
-        raise ValueError(
-            f"{path}: expected {expected} bytes of values (shape {shape}, {dtype}), found {found}"
-        )
+        raise ValueError(f"{path}: expected {expected} bytes of values (shape {shape}, {dtype}), found {found}")
     array = np.frombuffer(values, dtype=dtype).reshape(shape)
     return array.byteswap(inplace=True) if sys.byteorder == "little" and dtype.itemsize > 1 else array
 
@@ -141,9 +135,7 @@ def write_idx(path, array):
         allowed = ", ".join(map(str, _CODES))
         raise ValueError(f"{path}: expected an array of one of {allowed}, found {array.dtype}")
     if not 1 <= array.ndim <= _MAX_NDIM or max(array.shape) > _MAX_DIM:
-        raise ValueError(
-            f"{path}: expected 1 to {_MAX_NDIM} axes of up to {_MAX_DIM} each, found shape {array.shape}"
-        )
+        raise ValueError(f"{path}: expected 1 to {_MAX_NDIM} axes of up to {_MAX_DIM} each, found shape {array.shape}")
 
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
     content = header + array.astype(array.dtype.newbyteorder(">"), copy=False).tobytes()

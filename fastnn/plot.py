@@ -1,0 +1,283 @@
+"""Pictures of training and of data, as matplotlib figures: nothing is shown, saved or kept in a global state.
+
+A figure is saved with ``figure.savefig("history.png")``; a notebook shows it as the last value of a cell.
+"""
+
+import math
+
+import numpy as np
+
+__all__ = ["history", "images"]
+
+_BLUE, _RED, _GREY = "#0072b2", "#c8370a", "#8c8c8c"  # tell apart for the colour-blind, and unequal in grey
+_CELL_FONT = 8  # points
+_CROSS = "\u00d7"  # in every font, unlike the heavier crosses
+_MAX_NAME = 18  # characters of a class name that a title shows
+_ONE_LINE = 14  # characters above which a title takes two lines
+
+
+def history(history):
+    """Plot the loss and every metric of a training, epoch by epoch.
+
+    Parameters
+    ----------
+    history : History or dict
+        What ``fit`` returns, or its ``history``: a list of numbers, one an epoch, for each name. ``val_<name>`` holds
+        the same quantity on the validation data.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        An axes for each quantity, loss first. Training is a full line with dots, validation dashed with squares.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to plot, or an entry is not a list of numbers.
+    ImportError
+        If matplotlib is not installed.
+    """
+    figure_class = _figure_class()
+    curves = _curves(getattr(history, "history", history))
+    titles = list(dict.fromkeys(name.removeprefix("val_") for name in curves))
+    titles.sort(key=lambda name: name != "loss")  # stable: the rest keeps its order
+
+    columns = min(len(titles), 3)
+    rows = math.ceil(len(titles) / columns)
+    figure = figure_class(figsize=(max(4.2 * columns, 5), 3.4 * rows), dpi=120, layout="constrained")
+    for place, title in enumerate(titles, start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        _plot_curves(axes, title, curves.get(title), curves.get(f"val_{title}"))
+    return figure
+
+
+def _figure_class():
+    """matplotlib's Figure, without pyplot: no window, no global list of figures, no choice of a backend."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            'fastnn.plot needs matplotlib: pip install matplotlib, or pip install -e ".[plot]" in a checkout'
+        ) from error
+    return Figure
+
+
+def _curves(history):
+    """Return {name: float64 array of shape (epochs,)}, or raise ValueError."""
+    if not isinstance(history, dict):
+        raise ValueError(
+            f"expected a History or a dict of lists such as {{'loss': [0.5, 0.4]}}, found {type(history).__name__}"
+        )
+    curves = {}
+    for name, values in history.items():
+        try:
+            curve = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"history[{name!r}]: expected a list of numbers: {error}") from error
+        if curve.ndim != 1:
+            raise ValueError(f"history[{name!r}]: expected shape (epochs,), found {curve.shape}")
+        if curve.size:
+            curves[str(name)] = curve
+    if not curves:
+        raise ValueError("the history is empty: nothing was trained yet")
+    return curves
+
+
+def _plot_curves(axes, title, training, validation):
+    """Draw one quantity; either curve may be None."""
+    styles = (
+        ("training", training, {"color": _BLUE, "linestyle": "-", "marker": "o", "markerfacecolor": _BLUE}),
+        ("validation", validation, {"color": _RED, "linestyle": "--", "marker": "s", "markerfacecolor": "white"}),
+    )
+    epochs = max(len(curve) for _, curve, _ in styles if curve is not None)
+    every = math.ceil(epochs / 20)  # more markers than that hide the line
+    for start, (label, curve, style) in zip((0, every // 2), styles, strict=True):
+        if curve is not None:
+            # Markers of the two curves take turns where there are many, or one would cover the other.
+            markevery = (min(start, len(curve) - 1), every)
+            x = np.arange(1, len(curve) + 1)
+            axes.plot(x, curve, label=label, linewidth=1.6, markersize=4.5, markevery=markevery, **style)
+    axes.set_xlim(0.5, epochs + max(0.5, 0.03 * epochs))
+    axes.xaxis.get_major_locator().set_params(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+    axes.set_title(title.replace("_", " "), fontsize=11)
+    axes.set_xlabel("epoch")
+    axes.grid(color="#d9d9d9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if validation is not None:
+        axes.legend(frameon=False, fontsize=9)
+
+
+def images(images, labels=None, predictions=None, *, class_names=None, columns=10, max_images=50):
+    """Draw a sheet of images with their classes, true and predicted.
+
+    Parameters
+    ----------
+    images : array_like of shape (n, h, w), (n, h, w, 1), (n, h, w, 3), (n, h, w, 4) or (n, h * h)
+        Grey or colour images, or flattened square grey ones. Integers count from 0 to 255, floats from 0 to 1; grey
+        floats outside that range are scaled to the smallest and largest of the sheet.
+    labels : array_like of shape (n,) or (n, classes), optional
+        The true classes: integers, texts or one-hot rows.
+    predictions : array_like of shape (n,), (n, 1) or (n, classes), optional
+        The predicted classes: integers, texts, or rows of probabilities as ``predict`` returns them, whose largest is
+        then shown. (n, 1) is the probability of class 1 of two.
+    class_names : sequence of str, optional
+        What to call the classes, such as ``fastnn.datasets.class_names("fashion-mnist")``; default: their numbers.
+    columns : int, default 10
+        Images a row.
+    max_images : int, default 50
+        How many images are drawn, from the first.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        An axes for each image, titled "true / predicted". Wrong predictions have a thick frame, a bold title and a
+        cross before it.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not go together, or a class has no name.
+    ImportError
+        If matplotlib is not installed.
+    """
+    figure_class = _figure_class()
+    pictures = _pictures(images)
+    total, count = len(pictures), min(len(pictures), max_images)
+    if columns < 1 or max_images < 1:
+        raise ValueError(f"expected columns and max_images of at least 1, found {columns} and {max_images}")
+    true, _ = _classes("labels", labels, images, class_names)
+    predicted, probabilities = _classes("predictions", predictions, images, class_names)
+    pictures = pictures[:count]
+    titles, wrong = _titles(true, predicted, probabilities, count)
+
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    width, height = _cell_size(titles, pictures.shape[1:3])
+    note = _note(true, predicted, wrong, count, total)
+    size = (max(columns * width, 3.2), rows * height + (0.35 if note else 0.1))
+    figure = figure_class(figsize=size, dpi=120, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.04, hspace=0.04)
+    if note:
+        figure.suptitle(note, fontsize=9, color="#404040")
+    scale = _grey_scale(pictures)
+    for index in range(count):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.imshow(pictures[index], interpolation="nearest", **scale)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set(color=_RED if wrong[index] else _GREY, linewidth=3 if wrong[index] else 0.5)
+        axes.set_title(
+            titles[index],
+            fontsize=_CELL_FONT,
+            pad=4,
+            color=_RED if wrong[index] else "black",
+            fontweight="bold" if wrong[index] else "normal",
+        )
+    return figure
+
+
+def _pictures(images):
+    """Return images of shape (n, h, w), or (n, h, w, 3 or 4) with values that matplotlib takes as they are."""
+    pictures = np.asarray(images)
+    if pictures.dtype.kind not in "buif":
+        raise ValueError(f"images: expected numbers, found {pictures.dtype}")
+    shape = pictures.shape
+    if pictures.ndim == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
+        pictures = pictures.reshape(shape[0], math.isqrt(shape[1]), math.isqrt(shape[1]))
+    elif pictures.ndim == 4 and shape[3] == 1:
+        pictures = pictures[..., 0]
+    elif not (pictures.ndim == 3 or (pictures.ndim == 4 and shape[3] in (3, 4))):
+        raise ValueError(
+            f"images: expected shape (n, h, w), (n, h, w, 1 or 3 or 4) or (n, h * h), found {shape}; a single image is "
+            f"images[None]"
+        )
+    if not pictures.size:
+        raise ValueError(f"images: expected at least one image, found shape {shape}")
+    if pictures.ndim == 4:
+        pictures = np.clip(pictures, 0, 1 if pictures.dtype.kind in "bf" else 255)
+        return pictures.astype(np.float32 if pictures.dtype.kind in "bf" else np.uint8)
+    return pictures
+
+
+def _grey_scale(pictures):
+    """The arguments of imshow that make the greys of all images comparable."""
+    if pictures.ndim == 4:
+        return {}
+    low, high = 0, 255 if pictures.dtype.kind in "ui" else 1
+    finite = pictures[np.isfinite(pictures)]
+    if finite.size and pictures.dtype.kind == "f" and (finite.min() < low or finite.max() > high):
+        low, high = finite.min(), finite.max()
+    return {"cmap": "gray", "vmin": low, "vmax": high}
+
+
+def _classes(what, values, images, class_names):
+    """Return (names, probabilities): lists of str and of float, each None where there is nothing to tell."""
+    if values is None:
+        return None, None
+    values = np.asarray(values)
+    shape, expected = values.shape, np.shape(images)
+    if values.ndim not in (1, 2) or len(values) != expected[0] or 0 in shape:
+        raise ValueError(
+            f"{what}: expected shape ({expected[0]},) or ({expected[0]}, classes) to go with images of shape "
+            f"{expected}, found {shape}"
+        )
+    probabilities = None
+    graded = what == "predictions" and values.dtype.kind == "f"  # probabilities, not one-hot rows
+    if values.ndim == 2 and shape[1] == 1:
+        # A sigmoid's output is the probability of class 1; otherwise it is a column of classes.
+        values = np.hstack([1 - values, values]) if graded else values[:, 0]
+    if values.ndim == 2:
+        if graded:
+            probabilities = values.max(axis=1).tolist()
+        values = values.argmax(axis=1)
+    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.round(values)).all():
+        values = values.astype(np.int64)
+    if class_names is None or values.dtype.kind not in "bui":
+        return [str(value) for value in values.tolist()], probabilities
+    values = values.astype(np.int64)
+    bad = values[(values < 0) | (values >= len(class_names))]
+    if bad.size:
+        raise ValueError(f"{what}: class {bad[0]} has no name, class_names has {len(class_names)}")
+    return [str(class_names[value]) for value in values], probabilities
+
+
+def _titles(true, predicted, probabilities, count):
+    """Return the titles of the first `count` images and whether each prediction is wrong."""
+    wrong = [bool(true and predicted) and true[index] != predicted[index] for index in range(count)]
+    parts = []
+    for index in range(count):
+        part = []
+        if true:
+            part.append(_shorten(true[index]))
+        if predicted:
+            chance = f" {probabilities[index]:.0%}" if probabilities else ""
+            part.append(_shorten(predicted[index]) + chance)
+        if wrong[index]:
+            part[0] = f"{_CROSS} {part[0]}"
+        parts.append(part)
+    # All titles of a sheet have as many lines, or the rows would be ragged.
+    joint = " / " if max(len(" / ".join(part)) for part in parts) <= _ONE_LINE else " /\n"
+    return [joint.join(part) for part in parts], wrong
+
+
+def _shorten(name):
+    return name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
+
+
+def _cell_size(titles, shape):
+    """Inches of width and height that an image and its title take."""
+    lines = [line for title in titles for line in title.split("\n")]
+    text = max(map(len, lines)) * 0.62 * _CELL_FONT / 72  # bold letters are about 0.62 of the font's size wide
+    width = max(1.0, text + 0.1)
+    picture = min(max(width * shape[0] / shape[1], 0.3), 4 * width)
+    return width, picture + 0.17 * (1 + titles[0].count("\n") if titles[0] else 0.3)
+
+
+def _note(true, predicted, wrong, count, total):
+    """The line above the sheet: how to read it, and what it leaves out."""
+    notes = [f"first {count:,} of {total:,} images"] if count < total else []
+    if true and predicted:
+        notes.append("true / predicted")
+        notes.append(f"{_CROSS} wrong: {sum(wrong)} of {count}")
+    return "  ·  ".join(notes)
