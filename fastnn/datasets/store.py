@@ -256,30 +256,25 @@ def _download(dataset, folder):
 
 
 def _download_file(url, folder, file):
-    """Download one file with pooch: into a temporary file, compared with the checksum, then renamed."""
+    """Download one file: pooch takes a temporary file, compares the checksum, and renames or deletes."""
     import pooch
 
-    bar = _progress_bar(file)
-    try:
-        downloader = pooch.HTTPDownloader(
-            progressbar=bar or False,
-            chunk_size=1 << 16,
-            timeout=30,  # seconds without a byte, not for the whole file
-            headers={"Accept-Encoding": "identity"},  # the checksum is that of the compressed file
-        )
-        pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
-    finally:
-        if bar is not None:
-            bar.close()
+    def fetch(url, output_file, _):
+        # Not pooch's own downloader: that one leaves the connection open when a download breaks off.
+        import requests
+        from tqdm import tqdm
 
+        # The checksum is that of the compressed file, so nobody may decompress it on the way. The limit is one of
+        # seconds without a byte, not of the whole download.
+        headers = {"Accept-Encoding": "identity"}
+        with requests.get(url, stream=True, timeout=30, headers=headers) as response, open(output_file, "wb") as out:
+            response.raise_for_status()
+            watched = sys.stderr is not None and sys.stderr.isatty()  # a bar would only litter a log
+            with tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=not watched) as bar:
+                for chunk in response.iter_content(1 << 16):
+                    bar.update(out.write(chunk))
 
-def _progress_bar(file):
-    """A bar for the download of `file` if somebody watches, else None: logs are no place for it."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        return None
-    from tqdm import tqdm
-
-    return tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True)
+    pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=fetch)
 
 
 def _reason(error):
