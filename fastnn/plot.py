@@ -173,6 +173,7 @@ def images(images, labels=None, predictions=None, *, class_names=None, columns=1
             pad=4,
             color=_RED if wrong[index] else "black",
             fontweight="bold" if wrong[index] else "normal",
+            parse_math=False,  # a name may hold dollar signs
         )
     return figure
 
@@ -267,9 +268,13 @@ def _shorten(name):
 
 def _cell_size(titles, shape):
     """Inches of width and height that an image and its title take."""
-    lines = [line for title in titles for line in title.split("\n")]
-    text = max(map(len, lines)) * 0.62 * _CELL_FONT / 72  # bold letters are about 0.62 of the font's size wide
-    width = max(1.0, text + 0.1)
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    bold = FontProperties(size=_CELL_FONT, weight="bold")
+    lines = {line for title in titles for line in title.split("\n")}
+    points = max(text_to_path.get_text_width_height_descent(line, bold, False)[0] if line else 0 for line in lines)
+    width = max(1.0, points / 72 + 0.1)
     picture = min(max(width * shape[0] / shape[1], 0.3), 4 * width)
     return width, picture + 0.17 * (1 + titles[0].count("\n") if titles[0] else 0.3)
 
