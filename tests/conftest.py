@@ -1,0 +1,28 @@
+"""Fixtures shared by the kernel tests: every backend that runs here, both dtypes."""
+
+import os
+
+import hypothesis
+import numpy as np
+import pytest
+
+pytest.register_assert_rewrite("helpers")
+
+from helpers.backends import AVAILABLE  # noqa: E402
+
+hypothesis.settings.register_profile("local", deadline=None, database=None, print_blob=True)
+hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profile("local"), derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+# Session scope, so that pytest runs one backend after the other and hypothesis may use them.
+@pytest.fixture(scope="session", params=list(AVAILABLE))
+def backend(request):
+    """Each available backend, one after the other; `test_contract.py` reports the others."""
+    return AVAILABLE[request.param]
+
+
+@pytest.fixture(scope="session", params=["float32", "float64"])
+def dtype(request):
+    """Both dtypes of a plan."""
+    return np.dtype(request.param)

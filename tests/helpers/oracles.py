@@ -1,0 +1,209 @@
+"""Oracles: what the tables say, written down a second time from the literature and in extended precision.
+
+Nothing here comes from the kernels, so that the reference backend is judged like any other. Where an expression has two
+usual forms, this file takes the one that the tables do not. A new row of a table needs an oracle here; until it has
+one, its tests fail and say so.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+# 80 bits on x86, 128 on some machines, a plain double elsewhere.
+Extended = np.longdouble
+
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def _sigmoid(z):
+    return (1 + np.tanh(z / 2)) / 2
+
+
+def _softplus(z):
+    return np.logaddexp(0, z)
+
+
+def _normal_cdf(z):
+    return _erfc(-np.asarray(z / np.sqrt(np.asarray(2, z.dtype)), np.float64)).astype(z.dtype) / 2
+
+
+def _normal_density(z):
+    return np.exp(-z * z / 2) / np.sqrt(2 * np.asarray(np.pi, z.dtype))
+
+
+def _softmax(z):
+    e = np.exp(z - np.max(z, axis=-1, keepdims=True))
+    return e / np.sum(e, axis=-1, keepdims=True)
+
+
+def _log_softmax(z):
+    shifted = z - np.max(z, axis=-1, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+
+
+def _softmax_backward(z, dy, a):
+    y = _softmax(z)
+    jacobian = y[..., :, None] * (np.eye(z.shape[-1], dtype=z.dtype) - y[..., None, :])
+    return np.sum(dy[..., :, None] * jacobian, axis=-2)
+
+
+# name -> (forward(z, alpha), backward(z, dy, alpha)); at a kink the derivative is the one from the left.
+ACTIVATIONS = {
+    "linear": (lambda z, a: z, lambda z, dy, a: dy),
+    # Nair and Hinton 2010.
+    "relu": (lambda z, a: np.clip(z, 0, np.inf), lambda z, dy, a: dy * (z > 0)),
+    # Maas, Hannun and Ng 2013.
+    "leaky_relu": (
+        lambda z, a: np.clip(z, 0, np.inf) + a * np.clip(z, -np.inf, 0),
+        lambda z, dy, a: dy * ((z > 0) + a * (z <= 0)),
+    ),
+    # Clevert, Unterthiner and Hochreiter 2016, equation 15.
+    "elu": (
+        lambda z, a: np.where(z > 0, z, a * np.expm1(np.clip(z, -np.inf, 0))),
+        lambda z, dy, a: dy * np.where(z > 0, 1, a * np.exp(np.clip(z, -np.inf, 0))),
+    ),
+    # Hendrycks and Gimpel 2016, the exact form.
+    "gelu": (
+        lambda z, a: z * _normal_cdf(z),
+        lambda z, dy, a: dy * (_normal_cdf(z) + z * _normal_density(z)),
+    ),
+    # Elfwing, Uchibe and Doya 2018, equation 5: the derivative as s (1 + z (1 - s)).
+    "silu": (
+        lambda z, a: z * _sigmoid(z),
+        lambda z, dy, a: dy * (_sigmoid(z) * (1 + z * _sigmoid(-z))),
+    ),
+    "tanh": (lambda z, a: np.tanh(z), lambda z, dy, a: dy / np.cosh(z) ** 2),
+    "sigmoid": (lambda z, a: _sigmoid(z), lambda z, dy, a: dy * _sigmoid(z) * _sigmoid(-z)),
+    "softplus": (lambda z, a: _softplus(z), lambda z, dy, a: dy * _sigmoid(z)),
+    "softmax": (lambda z, a: _softmax(z), _softmax_backward),
+}
+
+
+def one_hot(labels, outputs, dtype):
+    """Labels (n,) as rows (n, outputs)."""
+    return np.eye(outputs, dtype=dtype)[labels]
+
+
+def _cross_entropy(z, t):
+    return -np.sum(t * _log_softmax(z), axis=-1)
+
+
+def _cross_entropy_gradient(z, t):
+    # -sum_i t_i d log p_i / d z_j with d log p_i / d z_j = [i = j] - p_j.
+    return np.sum(t, axis=-1, keepdims=True) * np.exp(_log_softmax(z)) - t
+
+
+def _bernoulli(z, t):
+    return np.mean(t * _softplus(-z) + (1 - t) * _softplus(z), axis=-1)
+
+
+def _bernoulli_gradient(z, t):
+    return ((1 - t) * _sigmoid(z) - t * _sigmoid(-z)) / z.shape[-1]
+
+
+# name -> (value(z, t), gradient(z, t)) of each row, with z the logits where the loss absorbs the last activation.
+# Labels come as one-hot rows.
+LOSSES = {
+    "mse": (lambda z, t: np.mean((t - z) ** 2, axis=-1), lambda z, t: 2 * (z - t) / z.shape[-1]),
+    "mae": (lambda z, t: np.mean(abs(t - z), axis=-1), lambda z, t: ((z > t) * 1.0 - (z < t)) / z.shape[-1]),
+    "binary_crossentropy": (_bernoulli, _bernoulli_gradient),
+    "categorical_crossentropy": (_cross_entropy, _cross_entropy_gradient),
+    "sparse_categorical_crossentropy": (_cross_entropy, _cross_entropy_gradient),
+}
+
+
+def _top_is_right(z, t, c):
+    # The first of several equal maxima counts.
+    return [float(list(p).index(max(p)) == list(q).index(max(q))) for p, q in zip(z, t, strict=True)]
+
+
+# name -> value(z, t, threshold) of each row.
+METRICS = {
+    "categorical_accuracy": _top_is_right,
+    "binary_accuracy": lambda z, t, c: np.mean((z > c) == (t > 0.5), axis=-1),
+    "mae": lambda z, t, c: LOSSES["mae"][0](z, t),
+    "mse": lambda z, t, c: LOSSES["mse"][0](z, t),
+}
+
+
+def _sgd(w, g, slots, rate, t):
+    return w - rate * g, ()
+
+
+def _momentum(w, g, slots, rate, t, momentum, nesterov):
+    # Sutskever et al. 2013, equations 1 to 4, with the velocity that looks ahead for Nesterov.
+    velocity = momentum * slots[0] - rate * g
+    return w + (momentum * velocity - rate * g if nesterov else velocity), (velocity,)
+
+
+def _adam(w, g, slots, rate, t, beta_1, beta_2, epsilon):
+    # Kingma and Ba 2015, algorithm 1 with the epsilon-hat of section 2 written back into epsilon.
+    m = beta_1 * slots[0] + (1 - beta_1) * g
+    v = beta_2 * slots[1] + (1 - beta_2) * g**2
+    correction = 1 - beta_2**t
+    return w - rate * (m / (1 - beta_1**t)) / (np.sqrt(v / correction) + epsilon / np.sqrt(correction)), (m, v)
+
+
+def _adamw(w, g, slots, rate, t, beta_1, beta_2, epsilon, weight_decay):
+    # Loshchilov and Hutter 2019, algorithm 2: the decay takes the weights of before the step.
+    stepped, slots = _adam(w, g, slots, rate, t, beta_1, beta_2, epsilon)
+    return stepped - rate * weight_decay * w, slots
+
+
+def _rmsprop(w, g, slots, rate, t, rho, epsilon):
+    # Hinton's lecture 6e, with Keras' place for epsilon.
+    v = rho * slots[0] + (1 - rho) * g**2
+    return w - rate * g / np.sqrt(v + epsilon), (v,)
+
+
+# name -> step(w, g, slots, rate, t, **hyper) -> (w, slots), nothing changed in place.
+OPTIMIZERS = {"sgd": _sgd, "momentum": _momentum, "adam": _adam, "adamw": _adamw, "rmsprop": _rmsprop}
+
+
+def find(table, name):
+    """The oracle of a table row, or a failed test that says what is missing."""
+    if name not in table:
+        which = next(k for k, v in globals().items() if v is table)
+        pytest.fail(f"no oracle for {name!r}: write one in {which} of tests/helpers/oracles.py, from the literature")
+    return table[name]
+
+
+def extended(*arrays):
+    """Copies in extended precision."""
+    return [np.asarray(a).astype(Extended) for a in arrays]
+
+
+def network(layers, params, x, masks):
+    """Logits of a network: what its loss sees.
+
+    Parameters
+    ----------
+    layers : sequence of tuple
+        As `nets.parse` gives them, without an absorbed last activation.
+    params : ndarray, shape (m, P)
+        One parameter vector or many at once.
+    x : ndarray, shape (n, I)
+    masks : iterable of ndarray, shape (n, width)
+        What each dropout layer keeps, in order.
+
+    Returns
+    -------
+    ndarray, shape (m, n, O)
+    """
+    masks = iter(masks)
+    h, start = np.broadcast_to(x, (len(params), *x.shape)), 0
+    for what, *arguments in layers:
+        if what == "dense":
+            units, bias = arguments
+            shape = (h.shape[-1], units)
+            end = start + shape[0] * units
+            h, start = h @ params[:, start:end].reshape(-1, *shape), end
+            if bias:
+                h, start = h + params[:, None, start : start + units], start + units
+        elif what == "dropout":
+            h = h * next(masks) / (1 - arguments[0])
+        else:
+            h = find(ACTIVATIONS, arguments[0])[0](h, arguments[1])
+    assert start == params.shape[1]
+    return h
