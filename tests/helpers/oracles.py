@@ -207,3 +207,20 @@ def network(layers, params, x, masks):
             h = find(ACTIVATIONS, arguments[0])[0](h, arguments[1])
     assert start == params.shape[1]
     return h
+
+
+def splitmix64(x):
+    """Steele, Lea and Flood 2014, figure 9, from the state x."""
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    return x ^ x >> 31
+
+
+def dropout_hash(seed, step, op, index):
+    """The 32 bits that decide on one element, in plain integers."""
+    key = splitmix64((splitmix64(seed % 2**64 ^ splitmix64(step)) + op) % 2**64)
+    h = (index + key) % 2**32
+    h = (h ^ h >> 16) * 0x7FEB352D % 2**32 ^ key >> 32
+    h = (h ^ h >> 15) * 0x846CA68B % 2**32
+    return h ^ h >> 16
