@@ -1,0 +1,290 @@
+"""Gradients of whole networks against finite differences of an independent network, and against PyTorch.
+
+The differences are taken of `oracles.network`, not of the backend's own loss, so that a loss and a gradient that are
+wrong together are seen.
+"""
+
+import functools
+import re
+
+import numpy as np
+import pytest
+from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.kernels.losses import LOSSES
+from helpers import backends, oracles
+from helpers.compare import relative
+from helpers.nets import SEED, Fit, case, masks, parse
+
+# Central differences of the fourth order err by about H**4 / 30 times a fifth derivative, 1e-21 here, and by rounding,
+# eps / H = 2e-11 of a loss near 1, for gradients of norm 0.01 and more.
+H = 1e-5
+TOLERANCE = 1e-6
+# In float32 a gradient is a sum of products with some 10 rounding errors of 6e-8 each on its longest path; their
+# errors add up like a random walk, and cancel in no case below by more than a factor of 10.
+TOLERANCE_FLOAT32 = 1e-5
+# A kink (relu at 0, mae at its target) closer than this spoils the difference.
+MARGIN = 1e-3
+
+names = [row.name for row in ACTIVATIONS]
+
+
+def oracle_loss(c, layers, kept, weights):
+    """Mean weighted loss of the case's rows for many parameter vectors (m, P): (m,)."""
+    row = LOSSES[c.plan.loss]
+    t = oracles.one_hot(c.y, c.plan.n_outputs, np.float64) if row.labels else c.y
+    value = oracles.find(oracles.LOSSES, row.name)[0]
+
+    def loss(params):
+        values = value(oracles.network(layers, params, c.x, kept), t)
+        return np.sum(values if weights is None else values * weights, axis=-1) / len(c.x)
+
+    return loss
+
+
+def differences(loss, params):
+    """Gradient (P,) of `loss` at params by central differences of the fourth order."""
+    steps = H * np.eye(len(params))
+    near, far = (loss(params + k * steps) - loss(params - k * steps) for k in (1, 2))
+    return (8 * near - far) / (12 * H)
+
+
+def smooth_around(c, layers, kept):
+    """Whether no kink of the network is near: every input of a kinked function, and of the loss, keeps a margin."""
+    for i, (what, *arguments) in enumerate(layers):
+        if what == "activation" and arguments[0] in ("relu", "leaky_relu", "elu"):
+            before = [la for la in layers[:i] if la[0] == "dropout"]
+            z = oracles.network(layers[:i], c.params[None, : sizes(layers[:i], c.x.shape[1])], c.x, kept[: len(before)])
+            if np.abs(z[z != 0]).min(initial=1) < MARGIN:  # what dropout made zero stays zero
+                return False
+    if LOSSES[c.plan.loss].name == "mae":
+        z = oracles.network(layers, c.params[None], c.x, kept)[0]
+        return np.abs(z - c.y).min() > MARGIN
+    return True
+
+
+def sizes(layers, width):
+    """Number of parameters of these layers."""
+    total = 0
+    for what, *arguments in layers:
+        if what == "dense":
+            total, width = total + (width + arguments[1]) * arguments[0], arguments[0]
+    return total
+
+
+@functools.cache
+def problem(text, loss, weighted, rows=5):
+    """A float64 case, its weights, its loss and its gradient by differences; drawn anew until no kink is near."""
+    from_logits = True  # the loss sees what the last layer gives, whichever it is
+    layers = parse(text)[1]
+    for seed in range(50):
+        c = case(text, rows, rows, seed=seed, loss=loss, from_logits=from_logits, dtype="float64")
+        kept = masks(backends.REFERENCE, c.plan, rows)
+        if smooth_around(c, layers, kept):
+            weights = c.weights if weighted else None
+            function = oracle_loss(c, layers, kept, weights)
+            return c, weights, function(c.params[None])[0], differences(function, c.params)
+    raise AssertionError("every draw has a kink nearby")
+
+
+def check(backend, text, loss, weighted=False):
+    c, weights, value, expected = problem(text, loss, weighted)
+    assert np.linalg.norm(expected) > 1e-3, "a gradient of nothing tests nothing"
+    gradient, sums = Fit.of(backend, c).loss_grad(c.x, c.y, weights)
+    assert sums[0] / len(c.x) == pytest.approx(value, rel=1e-12)
+    assert relative(gradient, expected) < TOLERANCE
+    # The same in float32, which has kernels of its own.
+    low = case(text, len(c.x), len(c.x), loss=loss, from_logits=True, dtype="float32")
+    x, y, params = (a if a.dtype == np.int32 else a.astype(np.float32) for a in (c.x, c.y, c.params))
+    weights = None if weights is None else weights.astype(np.float32)
+    gradient, sums = Fit(backend, low.plan, params).loss_grad(x, y, weights)
+    assert sums[0] / len(c.x) == pytest.approx(value, rel=TOLERANCE_FLOAT32)
+    assert relative(gradient, expected) < TOLERANCE_FLOAT32
+
+
+@pytest.mark.parametrize("loss", [row.name for row in LOSSES])
+@pytest.mark.parametrize("activation", names)
+@pytest.mark.parametrize("where", ["hidden", "last"])
+def test_activation_and_loss(backend, activation, loss, where):
+    check(backend, f"4 7 {activation} 3" if where == "hidden" else f"4 5 tanh 3 {activation}", loss)
+
+
+@pytest.mark.parametrize("activation", names)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4 7 {} drop0.4 3",
+        "4 drop0.2 7 {} drop0.4 3 drop0.1",
+        "4 {} 6 3",
+        "4 6 {} {} 3",
+        "4 6 drop0.3 {} 3",
+        "4 7nb {} 3nb",
+        "4 7 {} drop0.2 drop0.2 5 {} 3",
+    ],
+)
+def test_every_place_of_an_operation(backend, activation, text):
+    """With dropout, without biases, and element-wise operations of their own: first, in between, doubled and last."""
+    check(backend, text.format(activation, activation), "mse", weighted=True)
+
+
+@pytest.mark.parametrize("loss", [row.name for row in LOSSES])
+def test_weights_and_dropout_with_each_loss(backend, loss):
+    check(backend, "5 9 tanh drop0.5 6 gelu 4", loss, weighted=True)
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
+def test_alpha(backend, activation):
+    check(backend, f"4 7 {activation}:0.6 3 {activation}:0.3", "mse")
+
+
+@pytest.mark.parametrize("text", ["1 1", "1 33 tanh 1", "33 1 tanh 17", "3 2 tanh 2 tanh 2 tanh 2 tanh 2 tanh 2"])
+def test_odd_shapes(backend, text):
+    check(backend, text, "mse")
+
+
+@pytest.mark.parametrize("loss", [row.name for row in LOSSES if row.link])
+def test_absorbed_activation_is_the_loss_of_its_output(backend, loss):
+    """The loss of a network that ends in its link, written with the logarithm of the probabilities."""
+    row = next(row for row in LOSSES if row.name == loss)
+    c = case(f"4 7 tanh 3 {row.link}", 6, 6, loss=loss, dtype="float64")
+    t = oracles.one_hot(c.y, 3, np.float64) if row.labels else c.y
+    layers = parse(f"4 7 tanh 3 {row.link}")[1]
+
+    def of_probabilities(params):
+        p = oracles.network(layers, params, c.x, ())
+        if row.link == "softmax":
+            return -np.sum(t * np.log(p), axis=(-1, -2)) / len(c.x)
+        return -np.sum(np.mean(t * np.log(p) + (1 - t) * np.log(1 - p), axis=-1), axis=-1) / len(c.x)
+
+    gradient, sums = Fit.of(backend, c).loss_grad(c.x, c.y)
+    assert sums[0] / len(c.x) == pytest.approx(of_probabilities(c.params[None])[0], rel=1e-10)
+    assert relative(gradient, differences(of_probabilities, c.params)) < TOLERANCE
+
+
+def test_kinks_take_the_slope_from_the_left(backend, dtype):
+    """All weights zero: every unit of the layer sits on the kink."""
+    for activation, slope in (("relu", 0.0), ("leaky_relu:0.25", 0.25), ("elu:0.5", 0.5)):
+        c = case(f"1 1nb {activation}", 4, 4, dtype=dtype)
+        c.params[...] = 0
+        c.x[...], c.y[...] = 1, -1
+        gradient, _ = Fit.of(backend, c).loss_grad(c.x, c.y)
+        assert gradient[0] == 2 * slope, activation
+    c = case("3", 4, 4, dtype=dtype, loss="mae")
+    values, gradient = np.empty(4, dtype), np.full((4, 3), np.nan, dtype)
+    backend.loss(c.plan.loss, c.y, c.y.copy(), values, gradient)
+    assert not gradient.any()
+
+
+# PyTorch, where it is installed: a third opinion on gradients, and on ten steps of each optimiser.
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="PyTorch is not installed; it is an oracle where it is")
+
+
+def torch_network(torch, text):
+    """A PyTorch module of the same shape, in float64, without dropout."""
+    simple = {name: lambda f=name: getattr(torch.nn, f)() for name in ("ReLU", "GELU", "SiLU", "Tanh", "Sigmoid")}
+    made = {name.lower(): make for name, make in simple.items()}
+    made["softplus"], made["softmax"] = torch.nn.Softplus, lambda: torch.nn.Softmax(-1)
+    width, layers = parse(text)
+    modules = []
+    for what, *arguments in layers:
+        if what == "dense":
+            modules.append(torch.nn.Linear(width, arguments[0], bias=arguments[1], dtype=torch.float64))
+            width = arguments[0]
+        elif arguments[0] == "leaky_relu":
+            modules.append(torch.nn.LeakyReLU(arguments[1]))
+        elif arguments[0] == "elu":
+            modules.append(torch.nn.ELU(arguments[1]))
+        elif arguments[0] != "linear":
+            modules.append(made[arguments[0]]())
+    return torch.nn.Sequential(*modules)
+
+
+def load(torch, module, params):
+    """Our flat vector into the module: W transposed, then b."""
+    start = 0
+    for linear in module:
+        for name, tensor in linear.named_parameters():
+            part = torch.from_numpy(params[start : start + tensor.numel()])
+            start += tensor.numel()
+            with torch.no_grad():
+                tensor.copy_(part.reshape(tensor.T.shape).T if name == "weight" else part)
+
+
+def flat(module, what=lambda tensor: tensor):
+    """The module's parameters, or something of theirs, as our flat vector."""
+    parts = [what(t).detach().numpy() for linear in module for t in linear.parameters()]
+    return np.concatenate([(p.T if p.ndim == 2 else p).ravel() for p in parts])
+
+
+def torch_loss(torch, row):
+    functional = torch.nn.functional
+    return {
+        "mse": functional.mse_loss,
+        "mae": functional.l1_loss,
+        "binary_crossentropy": functional.binary_cross_entropy_with_logits,
+        "categorical_crossentropy": functional.cross_entropy,
+        "sparse_categorical_crossentropy": lambda z, t: functional.cross_entropy(z, t.long()),
+    }[row.name]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda row: row.name)
+@pytest.mark.parametrize("activation", names)
+def test_gradient_of_pytorch(backend, torch, activation, loss):
+    text = f"6 11 {activation} 5nb {activation} 4"
+    c = case(text, 9, 9, loss=loss.name, from_logits=True, dtype="float64")
+    module = torch_network(torch, text)
+    load(torch, module, c.params)
+    value = torch_loss(torch, loss)(module(torch.from_numpy(c.x)), torch.from_numpy(c.y))
+    value.backward()
+    gradient, sums = Fit.of(backend, c).loss_grad(c.x, c.y)
+    assert sums[0] / 9 == pytest.approx(value.item(), rel=1e-12)
+    assert relative(gradient, flat(module, lambda t: t.grad)) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper", "peer", "options"),
+    [
+        ("sgd", {}, "SGD", {}),
+        ("momentum", {}, "SGD", {"momentum": 0.9}),
+        ("momentum", {"nesterov": 1.0, "momentum": 0.8}, "SGD", {"momentum": 0.8, "nesterov": True}),
+        # PyTorch adds epsilon elsewhere; one this small makes no difference to gradients of ours.
+        ("adam", {"epsilon": 1e-25}, "Adam", {"eps": 1e-25}),
+        ("adamw", {"epsilon": 1e-25, "weight_decay": 0.05}, "AdamW", {"eps": 1e-25, "weight_decay": 0.05}),
+        ("rmsprop", {"epsilon": 1e-50}, "RMSprop", {"eps": 1e-25, "alpha": 0.9}),
+    ],
+)
+def test_ten_steps_of_pytorch(backend, torch, name, hyper, peer, options):
+    text = "6 11 tanh 5 gelu 3"
+    c = case(text, 90, 9, optimizer=name, hyper=hyper, dtype="float64")
+    rates = np.linspace(0.02, 0.01, 10)
+    module = torch_network(torch, text)
+    load(torch, module, c.params)
+    optimizer = getattr(torch.optim, peer)(module.parameters(), lr=1.0, **options)
+    losses = []
+    for k, rate in enumerate(rates if name != "momentum" else np.full(10, 0.01)):
+        # (PyTorch's momentum leaves the rate out of its velocity, so that the two agree for a constant rate only.)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
+        rows = slice(9 * k, 9 * k + 9)
+        value = torch.nn.functional.mse_loss(module(torch.from_numpy(c.x[rows])), torch.from_numpy(c.y[rows]))
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    fit = Fit.of(backend, c)
+    _, sums = fit.train(c.x, c.y, rates=rates if name != "momentum" else np.full(10, 0.01))
+    np.testing.assert_allclose(sums[:, 0] / 9, losses, rtol=1e-9)
+    np.testing.assert_allclose(fit.host()[0], flat(module), rtol=1e-9, atol=1e-11)
+
+
+def test_the_problems_are_what_they_say():
+    """Dropout drops, weights weigh: the differences above would not notice if both sides left them out."""
+    text = "4 7 tanh drop0.4 3"
+    c, _, value, _ = problem(text, "mse", True)
+    assert masks(backends.REFERENCE, c.plan, 5, seed=SEED)[0].mean() < 1
+    plain = case(re.sub("drop0.4", "", text), 5, 5, dtype="float64")
+    fit = Fit(backends.REFERENCE, plain.plan, c.params)
+    assert abs(fit.loss_grad(c.x, c.y, c.weights)[1][0] / 5 - value) > 1e-3
+    assert abs(Fit.of(backends.REFERENCE, c).loss_grad(c.x, c.y)[1][0] / 5 - value) > 1e-3
