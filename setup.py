@@ -1,6 +1,82 @@
-from setuptools import setup
+"""Builds the Cython engine: one source, an extension for each instruction set and precision.
+
+Everything is optional: without a C compiler the package installs, says so, and the Numba backend serves.
+"""
+
+import platform
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+FOLDER = "kernels/cython_backend"
+# No -ffast-math: NaN and Inf must propagate. The two flags only say that nobody reads errno or the exception flags.
+FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-unused-function"]
+X86 = {
+    "v2": ["-march=x86-64-v2"],
+    "v3": ["-march=x86-64-v3", "-mprefer-vector-width=256"],
+    "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+}
+on_x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
+VARIANTS = X86 if on_x86 else {"generic": []}
+HEADERS = [f"{FOLDER}/{name}" for name in ("tile.h", "elementary.h", "pool.h")]
+PARTS = "engine net panels epilogues updates gemm losses step probes"
+
+
+def extension(name, flags=(), macros=()):
+    return Extension(
+        f"fastnn.kernels.cython_backend.{name}",
+        [f"{FOLDER}/{name}.pyx"],
+        include_dirs=[FOLDER],
+        depends=HEADERS + [f"{FOLDER}/{part}.pxi" for part in PARTS.split()],
+        extra_compile_args=FLAGS + list(flags),
+        extra_link_args=["-pthread"],
+        define_macros=list(macros),
+        optional=True,
+    )
+
+
+extensions = [extension("_pool")]
+for variant, flags in VARIANTS.items():
+    extensions.append(extension(f"_engine_{variant}_f32", flags))
+    extensions.append(extension(f"_engine_{variant}_f64", flags, [("FASTNN_DOUBLE", "1")]))
+
+
+class BuildExt(build_ext):
+    """Compiles on all cores, and says what a failure means."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or True
+
+    def build_extension(self, ext):
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            print(f"fastnn: {ext.name} was not built ({error}). Without it the Numba backend is used.", file=sys.stderr)
+            raise
+
 
 setup(
-    packages=["fastnn", "fastnn.datasets", "fastnn.kernels"],
+    packages=[
+        "fastnn",
+        "fastnn.datasets",
+        "fastnn.kernels",
+        "fastnn.kernels.cython_backend",
+        "fastnn.kernels.numba_backend",
+    ],
     package_dir={"fastnn": "fastnn", "fastnn.kernels": "kernels"},
+    ext_modules=cythonize(
+        extensions,
+        nthreads=0,
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+        },
+    ),
+    cmdclass={"build_ext": BuildExt},
 )

@@ -1,0 +1,163 @@
+"""The Cython backend: one engine source, compiled for several instruction sets and for both precisions.
+
+The best variant that was built and that the processor can run is used; the environment variable ``FASTNN_ISA`` (v2,
+v3, v4 or generic) forces another. The layout of the engine: `tile.h` (the register tile), `gemm.pxi` (the loops around
+it), `epilogues.pxi`, `updates.pxi` and `losses.pxi` (what happens to a block while it is in cache), `panels.pxi`
+(packing), `step.pxi` (the step, which reads like the mathematics), `engine.pxi` (the doors), `pool.h` (threads).
+"""
+
+import functools
+import importlib
+import importlib.util
+import os
+
+import numpy as np
+
+from ..backend import BackendUnavailable
+from ..losses import LOSSES
+
+try:
+    from . import _pool
+except ImportError as error:
+    raise BackendUnavailable(
+        f"its compiled modules are missing ({error}); install a C compiler (gcc or clang) and the Python headers, "
+        "then run `pip install -e .` again"
+    ) from error
+
+NAME = "cython"
+
+
+def variants():
+    """List the engine variants that were built, best first; a subset can run here."""
+    return [v for v in ("v4", "v3", "v2", "generic") if importlib.util.find_spec(f"{__name__}._engine_{v}_f32")]
+
+
+@functools.cache
+def instruction_set():
+    """The variant in use: the best that was built and can run, or the one that ``FASTNN_ISA`` names.
+
+    Raises
+    ------
+    BackendUnavailable
+        If there is none, or if the one named was not built or cannot run on this processor.
+    """
+    runs, built = _pool.instruction_sets(), variants()
+    usable = [v for v in runs if v in built]
+    forced = os.environ.get("FASTNN_ISA")
+    if forced and forced not in usable:
+        raise BackendUnavailable(f"FASTNN_ISA={forced!r}: built are {built}, and this processor runs {runs}")
+    if not usable:
+        raise BackendUnavailable(f"no engine for this processor: built are {built}, and it runs {runs}")
+    return forced or usable[0]
+
+
+instruction_set()  # unavailable is unavailable on import, not in the first fit
+
+
+@functools.cache
+def _module(dtype):
+    bits = {"float32": "f32", "float64": "f64"}[dtype.name]
+    return importlib.import_module(f"{__name__}._engine_{instruction_set()}_{bits}")
+
+
+def _address(array):
+    return array.__array_interface__["data"][0]
+
+
+class Workspace:
+    """An engine with the plan it was made from."""
+
+    def __init__(self, plan, batch_size, threads):
+        self.plan = plan
+        self.labels = LOSSES[plan.loss].labels
+        self.engine = _module(plan.dtype).Engine(_pool.address(), plan, batch_size, threads)
+
+    def data(self, x, y=None, weights=None, order=None):
+        """Addresses as the engine takes them: x as uint8 or real, y as labels, uint8 or real, weights, order."""
+        x8 = x.dtype == np.uint8
+        y8 = y is not None and not self.labels and y.dtype == np.uint8
+        a, t = _address(x), 0 if y is None else _address(y)
+        return (
+            a if x8 else 0,
+            0 if x8 else a,
+            t if self.labels else 0,
+            t if y8 else 0,
+            0 if self.labels or y8 else t,
+            0 if weights is None else _address(weights),
+            0 if order is None else _address(order),
+        )
+
+
+def to_backend(plan, params, state, batch_size, threads):
+    workspace = Workspace(plan, batch_size, threads)
+    workspace.engine.load(_address(params), _address(state), plan.n_params)
+    return workspace
+
+
+def to_host(workspace, params, state):
+    workspace.engine.store(_address(params), _address(state), workspace.plan.n_params)
+
+
+def snapshot(workspace):
+    copy = np.empty(workspace.engine.parameter_bytes, np.uint8)
+    workspace.engine.copy_out(_address(copy))
+    return copy
+
+
+def restore(workspace, copy):
+    workspace.engine.copy_in(_address(copy))
+
+
+def poison(workspace, byte):
+    workspace.engine.poison(byte)
+
+
+def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums):
+    data = workspace.data(x, y, weights, order)
+    return workspace.engine.train(
+        data, len(order), batch_size, _address(rates), len(rates), seed & (2**64 - 1), step, _address(sums)
+    )
+
+
+def loss_grad(workspace, x, y, weights, seed, step, gradient):
+    sums = np.zeros(1 + len(workspace.plan.metrics))
+    data = workspace.data(x, y, weights)
+    workspace.engine.loss_grad(data, len(x), seed & (2**64 - 1), step, _address(gradient), _address(sums))
+    return sums
+
+
+def update(workspace, gradient, rate, step):
+    workspace.engine.update(_address(gradient), rate, step)
+
+
+def evaluate(workspace, x, y, weights, sums):
+    sums[...] = 0.0
+    workspace.engine.evaluate(workspace.data(x, y, weights), len(x), _address(sums))
+
+
+def forward(workspace, x, first, last, out):
+    workspace.engine.forward(workspace.data(x), len(x), first, last, _address(out))
+
+
+def gemm(a, b, out, trans_a, trans_b, threads):
+    m, n = out.shape
+    k = a.shape[0] if trans_a else a.shape[1]
+    _module(out.dtype).gemm(_pool.address(), _address(a), _address(b), _address(out), m, k, n, trans_a, trans_b, threads)
+
+
+def activate(code, z, out, alpha):
+    _module(z.dtype).activate(code, _address(z), _address(out), alpha, *z.shape)
+
+
+def activate_grad(code, z, dy, out, alpha):
+    _module(z.dtype).activate_grad(code, _address(z), _address(dy), _address(out), alpha, *z.shape)
+
+
+def loss(code, z, y, values, gradient):
+    labels = LOSSES[code].labels
+    addresses = (_address(y), 0) if labels else (0, _address(y))
+    _module(z.dtype).loss(code, _address(z), *addresses, _address(values), _address(gradient), *z.shape)
+
+
+def dropout_mask(seed, step, op, out, rate):
+    _module(np.dtype("float32")).dropout_mask(seed & (2**64 - 1), step, op, _address(out), *out.shape, rate)

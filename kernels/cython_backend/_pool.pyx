@@ -1,0 +1,50 @@
+"""The thread pool that all engines share, and what this machine's processor can run."""
+
+from libc.stdint cimport uintptr_t
+
+cdef extern from *:
+    """
+    #define POOL_IMPLEMENTATION
+    #include "pool.h"
+
+    #if defined(__x86_64__)
+    static int runs_v2(void) { return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt"); }
+    static int runs_v3(void) {
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    }
+    static int runs_v4(void) {
+        return runs_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512cd");
+    }
+    #else
+    static int runs_v2(void) { return 0; }
+    static int runs_v3(void) { return 0; }
+    static int runs_v4(void) { return 0; }
+    #endif
+    #if defined(__VERSION__)
+    #define COMPILER __VERSION__
+    #else
+    #define COMPILER "unknown"
+    #endif
+    """
+    void pool_run()
+    int runs_v2()
+    int runs_v3()
+    int runs_v4()
+    const char *COMPILER
+
+
+def address():
+    """Address of pool_run, for the engines."""
+    return <uintptr_t> &pool_run
+
+
+def instruction_sets():
+    """Names of the engine variants that this processor can run, best first."""
+    return [name for name, runs in (("v4", runs_v4()), ("v3", runs_v3()), ("v2", runs_v2()), ("generic", True)) if runs]
+
+
+def compiler():
+    """Version of the C compiler that built this module."""
+    return COMPILER.decode()

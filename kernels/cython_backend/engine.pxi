@@ -1,0 +1,180 @@
+# The engine of one instruction set and one precision. Arrays arrive as addresses: the wrapper in __init__.py has
+# checked them, and memory views would make each of these modules four times as large.
+
+include "net.pxi"
+include "updates.pxi"
+include "panels.pxi"
+include "epilogues.pxi"
+include "gemm.pxi"
+include "losses.pxi"
+include "step.pxi"
+
+# Multiply-adds for which it pays to wake one more thread, waking and barriers counted.
+cdef enum:
+    WORTH_A_THREAD = 1 << 20
+
+
+cdef class Engine:
+    """A network in packed layout, with its scratch."""
+
+    cdef Net net
+    cdef pool_run_t run
+    cdef char *parameters
+    cdef long macs  # multiply-adds of one row through all dense operations
+
+    def __cinit__(self, uintptr_t pool, plan, long capacity, long threads):
+        cdef Net *net = &self.net
+        cdef Op *op
+        cdef long i, at = 0
+        cdef size_t one
+        self.run = <pool_run_t> pool
+        if len(plan.metrics) > MAX_METRICS:
+            raise ValueError(f"at most {MAX_METRICS} metrics, got {len(plan.metrics)}")
+        net.n_ops = len(plan.ops)
+        net.ops = <Op *> calloc(net.n_ops, sizeof(Op))
+        if net.ops == NULL:
+            raise MemoryError
+        net.first_dense = net.n_ops
+        for i, (record, rate) in enumerate(zip(plan.ops.tolist(), plan.rates.tolist())):
+            op = &net.ops[i]
+            op.code, op.n_in, op.n_out, op.activation, op.flat_w, op.flat_b = record
+            op.alpha = rate[0]
+            op.drops = rate[1] > 0
+            op.kept = 1 - rate[1]
+            op.scale = 1 / (1 - rate[1])
+            op.limit = min(int(rate[1] * 2.0**32 + 0.5), 2**32 - 1)
+            if op.code == DENSE:
+                op.w = at
+                op.b = at + panels(op.n_out) * op.n_in * P
+                at = op.b + panels(op.n_out) * P
+                net.first_dense = min(net.first_dense, i)
+                self.macs += op.n_in * op.n_out
+        net.packed = at
+        net.n_slots = plan.n_slots
+        net.loss, net.optimizer, net.output_activation = plan.loss, plan.optimizer, plan.output_activation
+        net.n_metrics = len(plan.metrics)
+        for i in range(net.n_metrics):
+            net.metrics[i] = plan.metrics[i]
+        for i in range(len(plan.hyper)):
+            net.hyper[i] = plan.hyper[i]
+        net.threshold, net.input_scale, net.target_scale = plan.threshold, plan.input_scale, plan.target_scale
+        net.capacity, net.threads = capacity, threads
+        one = (net.packed * sizeof(real) + 63) & ~(<size_t> 63)
+        self.parameters = <char *> aligned((1 + net.n_slots) * one)
+        net.scratch_bytes = lay_out(net, NULL)
+        net.scratch = <char *> aligned(net.scratch_bytes)
+        if self.parameters == NULL or net.scratch == NULL:
+            raise MemoryError(f"no memory for {net.scratch_bytes + (1 + net.n_slots) * one} bytes of scratch")
+        lay_out(net, net.scratch)
+        net.w = <real *> self.parameters
+        for i in range(net.n_slots):
+            net.slot[i] = <real *> (self.parameters + (1 + i) * one)
+
+    def __dealloc__(self):
+        free(self.net.ops)
+        free(self.net.scratch)
+        free(self.parameters)
+
+    @property
+    def parameter_bytes(self):
+        """Bytes of parameters and state: what `copy_out` writes."""
+        return (1 + self.net.n_slots) * self.net.packed * sizeof(real)
+
+    def load(self, uintptr_t params, uintptr_t state, long n_params):
+        cdef long i
+        pack_vector(&self.net, <const real *> params, self.net.w)
+        for i in range(self.net.n_slots):
+            pack_vector(&self.net, <const real *> state + i * n_params, self.net.slot[i])
+
+    def store(self, uintptr_t params, uintptr_t state, long n_params):
+        cdef long i
+        unpack_vector(&self.net, self.net.w, <real *> params)
+        for i in range(self.net.n_slots):
+            unpack_vector(&self.net, self.net.slot[i], <real *> state + i * n_params)
+
+    def copy_out(self, uintptr_t to):
+        cdef size_t one = self.net.packed * sizeof(real)
+        cdef long i
+        memcpy(<char *> to, self.net.w, one)
+        for i in range(self.net.n_slots):
+            memcpy(<char *> to + (1 + i) * one, self.net.slot[i], one)
+
+    def copy_in(self, uintptr_t source):
+        cdef size_t one = self.net.packed * sizeof(real)
+        cdef long i
+        memcpy(self.net.w, <const char *> source, one)
+        for i in range(self.net.n_slots):
+            memcpy(self.net.slot[i], <const char *> source + (1 + i) * one, one)
+
+    def poison(self, int byte):
+        memset(self.net.scratch, byte, self.net.scratch_bytes)
+
+    cdef long worth(self, long m, long passes):
+        """Threads for batches of m rows that go through every weight `passes` times. A few rows cost what many do:
+        the weights have to be read."""
+        cdef long work = passes * max(m, 8) * self.macs
+        return max(1, min(self.net.threads, 1 + work // WORTH_A_THREAD))
+
+    cdef void go(self, pool_task task, Call *call, long threads):
+        call.net = &self.net
+        memset(&self.net.barrier, 0, sizeof(barrier_t))
+        with nogil:
+            self.run(task, call, threads)
+
+    def train(self, tuple data, long rows, long batch, uintptr_t rates, long n_batches, uint64_t seed, uint64_t step,
+              uintptr_t sums):
+        cdef Call call
+        memset(&call, 0, sizeof(call))
+        call.data = unpack_data(data)
+        call.rows, call.batch, call.n_batches = rows, batch, n_batches
+        call.rates = <const double *> rates
+        call.seed, call.step = seed, step
+        call.sums = <double *> sums
+        self.go(train_task, &call, self.worth(min(rows, batch), 3))
+        return call.done
+
+    def loss_grad(self, tuple data, long rows, uint64_t seed, uint64_t step, uintptr_t gradient, uintptr_t sums):
+        cdef Call call
+        memset(&call, 0, sizeof(call))
+        call.data = unpack_data(data)
+        call.rows = rows
+        call.seed, call.step = seed, step
+        call.gradient = <real *> gradient
+        call.sums = <double *> sums
+        self.go(loss_grad_task, &call, self.worth(rows, 3))
+
+    def update(self, uintptr_t gradient, double rate, long step):
+        cdef Update update = prepare_update(&self.net, rate, step + 1)
+        cdef fp_state old = flush_denormals()
+        update_from(&self.net, &update, <const real *> gradient)
+        restore_denormals(old)
+
+    def evaluate(self, tuple data, long rows, uintptr_t sums):
+        cdef Call call
+        memset(&call, 0, sizeof(call))
+        call.data = unpack_data(data)
+        call.rows, call.batch = rows, self.net.capacity
+        call.sums = <double *> sums
+        self.go(evaluate_task, &call, self.worth(min(rows, call.batch), 1))
+
+    def forward(self, tuple data, long rows, long first, long last, uintptr_t out):
+        cdef Call call
+        memset(&call, 0, sizeof(call))
+        call.data = unpack_data(data)
+        call.rows, call.batch = rows, self.net.capacity
+        call.first, call.last = first, last
+        call.out = <real *> out
+        self.go(forward_task, &call, self.worth(min(rows, call.batch), 1))
+
+
+cdef Data unpack_data(tuple data):
+    cdef Data d
+    cdef uintptr_t x8, xr, labels, t8, tr, weights, order
+    x8, xr, labels, t8, tr, weights, order = data
+    d.x8, d.xr = <const uint8_t *> x8, <const real *> xr
+    d.labels, d.t8, d.tr = <const int32_t *> labels, <const uint8_t *> t8, <const real *> tr
+    d.weights, d.order = <const real *> weights, <const int64_t *> order
+    return d
+
+
+include "probes.pxi"

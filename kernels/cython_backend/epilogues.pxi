@@ -1,0 +1,165 @@
+# What happens to a block while it is still in the first-level cache: bias, activation and dropout on the way up,
+# their derivatives on the way down, the optimiser on a weight gradient. All loops run over contiguous numbers.
+
+
+cdef void activate_run(int code, real alpha, real *y, long n) noexcept nogil:
+    """Shapes: y (n,), pre-activations in, activations out; every activation but softmax. Aliasing: in place."""
+    cdef long i
+    if code == RELU:
+        for i in range(n):
+            y[i] = 0 if y[i] < 0 else y[i]
+    elif code == LEAKY_RELU:
+        for i in range(n):
+            y[i] = y[i] if y[i] > 0 else alpha * y[i]
+    elif code == ELU:
+        for i in range(n):
+            y[i] = y[i] if y[i] > 0 else alpha * (exp_(y[i]) - 1)
+    elif code == GELU:
+        for i in range(n):
+            y[i] = y[i] * normal_cdf(y[i])
+    elif code == SILU:
+        for i in range(n):
+            y[i] = y[i] * sigmoid(y[i])
+    elif code == TANH:
+        for i in range(n):
+            y[i] = tanh_(y[i])
+    elif code == SIGMOID:
+        for i in range(n):
+            y[i] = sigmoid(y[i])
+    elif code == SOFTPLUS:
+        for i in range(n):
+            y[i] = softplus(y[i])
+
+
+cdef void backprop_run(int code, real alpha, const real *s, real *d, real kept, long n) noexcept nogil:
+    """Shapes: s, d (n,): gradient by the activation in, by the pre-activation out; every activation but softmax.
+    s holds the pre-activations where needs_z, otherwise the activations times 1 / kept (zero where dropped).
+    Aliasing: d in place, s apart."""
+    cdef long i
+    cdef real y
+    if code == RELU:
+        for i in range(n):
+            d[i] = d[i] if s[i] > 0 else 0
+    elif code == LEAKY_RELU:
+        for i in range(n):
+            d[i] = d[i] if s[i] > 0 else alpha * d[i]
+    elif code == ELU:
+        for i in range(n):
+            d[i] = d[i] if s[i] > 0 else d[i] * (s[i] * kept + alpha)
+    elif code == GELU:
+        for i in range(n):
+            d[i] = d[i] * (normal_cdf(s[i]) + s[i] * normal_pdf(s[i]))
+    elif code == SILU:
+        for i in range(n):
+            y = sigmoid(s[i])
+            d[i] = d[i] * (y + s[i] * y * (1 - y))
+    elif code == TANH:
+        for i in range(n):
+            y = s[i] * kept
+            d[i] = d[i] * (1 - y * y)
+    elif code == SIGMOID:
+        for i in range(n):
+            y = s[i] * kept
+            d[i] = d[i] * (y * (1 - y))
+    elif code == SOFTPLUS:
+        for i in range(n):
+            d[i] = d[i] * sigmoid(s[i])
+
+
+cdef void drop_rows(const Op *op, long j, long r0, long r1, real *y) noexcept nogil:
+    """Shapes: y (r1 - r0, P), rows r0..r1 of panel j of an operation's output, or of the gradient by it.
+    Kept elements are scaled, dropped ones become zero. Aliasing: in place."""
+    cdef long b, c
+    cdef uint32_t first = op.key[0], second = op.key[1], limit = op.limit, element
+    cdef real scale = op.scale
+    for b in range(r0, r1):
+        element = <uint32_t> (b * op.n_out + j * P)
+        for c in range(P):
+            y[c] = y[c] * scale if dropout_hash(element + <uint32_t> c, first, second) >= limit else 0
+        y += P
+
+
+cdef void finish_forward(Net *net, Op *op, long j, long m, long r0, long r1, bint training) noexcept nogil:
+    """Rows r0..r1 of panel j of op.y: bias, activation and dropout, or, for softmax, the bias alone.
+    Layout: panels of m rows. Aliasing: in place."""
+    cdef real *y = op.y + (j * m + r0) * P
+    cdef const real *bias = net.w + op.b + j * P
+    cdef long b, c
+    if op.code == DENSE and op.flat_b >= 0:
+        for b in range(r1 - r0):
+            for c in range(P):
+                y[b * P + c] += bias[c]
+    if op.z != NULL:
+        memcpy(op.z + (j * m + r0) * P, y, (r1 - r0) * P * sizeof(real))
+    if op.activation == SOFTMAX:
+        return
+    activate_run(op.activation, op.alpha, y, (r1 - r0) * P)
+    if training and op.drops:
+        drop_rows(op, j, r0, r1, y)
+
+
+cdef void finish_backward(Op *op, long j, long m, long r0, long r1) noexcept nogil:
+    """Rows r0..r1 of panel j of op.dz: from the gradient by the output to that by the pre-activation, for every
+    activation but softmax; then its transpose where somebody needs it.
+    Layout: panels of m rows. Aliasing: in place."""
+    cdef long at = (j * m + r0) * P
+    if op.drops:
+        drop_rows(op, j, r0, r1, op.dz + at)
+    backprop_run(op.activation, op.alpha, (op.z if op.z != NULL else op.y) + at, op.dz + at,
+                 op.kept if op.drops else 1, (r1 - r0) * P)
+    if op.dzt != NULL:
+        transpose_rows(op.dz, m, op.n_out, j, r0, r1, op.dzt)
+
+
+cdef void softmax_forward(Op *op, long m, long r0, long r1, bint training) noexcept nogil:
+    """Rows r0..r1 of op.y: softmax over the whole row, then dropout. Layout: panels of m rows. Aliasing: in place."""
+    cdef long b, j, c, n = op.n_out
+    cdef real top, total
+    cdef real *y
+    for b in range(r0, r1):
+        top = op.y[b * P]
+        for j in range(panels(n)):
+            y = op.y + (j * m + b) * P
+            for c in range(smaller(P, n - j * P)):
+                top = y[c] if y[c] > top or y[c] != y[c] else top
+        total = 0
+        for j in range(panels(n)):
+            y = op.y + (j * m + b) * P
+            for c in range(P):
+                y[c] = exp_(y[c] - top)
+            for c in range(smaller(P, n - j * P)):
+                total += y[c]
+        for j in range(panels(n)):
+            y = op.y + (j * m + b) * P
+            for c in range(P):
+                y[c] = y[c] / total
+            if op.z != NULL:
+                memcpy(op.z + (j * m + b) * P, y, P * sizeof(real))
+            if training and op.drops:
+                drop_rows(op, j, b, b + 1, y)
+
+
+cdef void softmax_backward(Op *op, long m, long r0, long r1) noexcept nogil:
+    """Rows r0..r1 of op.dz: from the gradient by the output to that by the pre-activation, then its transpose.
+    Layout: panels of m rows. Aliasing: in place."""
+    cdef long b, j, c, n = op.n_out
+    cdef real dot
+    cdef real *d
+    cdef const real *source = op.z if op.z != NULL else op.y
+    cdef const real *y
+    for b in range(r0, r1):
+        dot = 0
+        for j in range(panels(n)):
+            d = op.dz + (j * m + b) * P
+            y = source + (j * m + b) * P
+            if op.drops:
+                drop_rows(op, j, b, b + 1, d)
+            for c in range(smaller(P, n - j * P)):
+                dot += d[c] * y[c]
+        for j in range(panels(n)):
+            d = op.dz + (j * m + b) * P
+            y = source + (j * m + b) * P
+            for c in range(P):
+                d[c] = y[c] * (d[c] - dot)
+            if op.dzt != NULL:
+                transpose_rows(op.dz, m, n, j, b, b + 1, op.dzt)

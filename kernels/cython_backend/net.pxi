@@ -1,0 +1,191 @@
+# What the engine knows of a network: the plan's records with their places in the packed layout.
+#
+# Every matrix M (rows x columns) is stored in panels of P columns, [columns / P][rows][P]; the last panel is padded,
+# and what stands in the padding never reaches a real column. Parameters and optimiser state stay packed for the whole
+# fit. A batch of m rows uses panels of m rows, so that a panel is contiguous.
+
+from libc.math cimport isfinite, sqrt
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+cdef extern from "tile.h" nogil:
+    ctypedef double real  # float or double: the header decides, and this keeps conversions from Python exact
+    enum: P
+    enum: MR
+    enum: LANES
+    void tile_natural(long mr, int nv, long kc, const real *a, long jump, const real *b, real *c, int accumulate)
+    void tile_transposed(long mr, int nv, long kc, const real *a, const real *b, real *c, int accumulate)
+
+cdef extern from "elementary.h" nogil:
+    real exp_(real x)
+    real log_(real x)
+    real sqrt_(real x)
+    real abs_(real x)
+    real tanh_(real x)
+    real sigmoid(real x)
+    real softplus(real x)
+    real log1p_unit(real x)
+    real normal_cdf(real x)
+    real normal_pdf(real x)
+    uint32_t dropout_hash(uint32_t element, uint32_t first, uint32_t second)
+    uint64_t splitmix64(uint64_t x)
+    ctypedef int fp_state
+    fp_state flush_denormals()
+    void restore_denormals(fp_state old)
+    real INFINITY
+
+cdef extern from "pool.h" nogil:
+    ctypedef struct barrier_t:
+        pass
+    void barrier_wait(barrier_t *b, long n)
+    ctypedef void (*pool_task)(void *argument, long id, long n) noexcept nogil
+
+cdef extern from * nogil:
+    """
+    #include <stdlib.h>
+    static void *aligned(size_t bytes) {
+        void *p = NULL;
+        bytes = (bytes + 4095) & ~(size_t)4095;
+        if (posix_memalign(&p, 4096, bytes ? bytes : 4096)) return NULL;
+        memset(p, 0, bytes);
+        return p;
+    }
+    """
+    void *aligned(size_t bytes)
+
+ctypedef void (*pool_run_t)(pool_task task, void *argument, long n) noexcept nogil
+
+cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
+    DENSE = 0
+    LINEAR = 0, RELU = 1, LEAKY_RELU = 2, ELU = 3, GELU = 4, SILU = 5, TANH = 6, SIGMOID = 7, SOFTPLUS = 8, SOFTMAX = 9
+    MSE = 0, MAE = 1, BINARY = 2, CATEGORICAL = 3, SPARSE = 4
+    CATEGORICAL_ACCURACY = 0, BINARY_ACCURACY = 1, METRIC_MAE = 2, METRIC_MSE = 3
+    SGD = 0, MOMENTUM = 1, ADAM = 2, ADAMW = 3, RMSPROP = 4
+    MAX_SLOTS = 2
+    MAX_METRICS = 8
+
+cdef struct Op:
+    int code
+    int activation
+    long n_in
+    long n_out
+    long flat_w       # offsets in the flat vector; flat_b is -1 without a bias
+    long flat_b
+    long w            # offsets in the packed vector: W [n_out / P][n_in][P], b [n_out / P][P]
+    long b
+    real alpha
+    int drops         # whether there is dropout
+    real kept         # 1 - rate
+    real scale        # 1 / (1 - rate)
+    uint32_t limit    # a hash below it is dropped
+    uint32_t key[2]   # of this step
+    real *y           # output of the operation [n_out / P][m][P]
+    real *z           # what the derivative needs and y does not tell: the pre-activation, or softmax before dropout
+    real *dz          # gradient by z, laid out as y
+    real *dzt         # its transpose [m / P][n_out][P], for the gradient by the input; NULL where nobody needs it
+
+cdef struct Update:   # one optimiser step, rounded to real
+    int code
+    int nesterov
+    real rate
+    real c1
+    real c2
+    real epsilon
+    real decay
+
+cdef struct Data:     # what a call was given
+    const uint8_t *x8     # one of these two
+    const real *xr
+    const int32_t *labels  # one of these three, or none
+    const uint8_t *t8
+    const real *tr
+    const real *weights    # or NULL
+    const int64_t *order   # or NULL: rows in order
+
+cdef struct Net:
+    long n_ops
+    long first_dense      # no gradient by the input is needed at or before this operation
+    long n_slots
+    long packed           # length of the packed parameter vector
+    int loss
+    int optimizer
+    int output_activation
+    int n_metrics
+    int metrics[MAX_METRICS]
+    real threshold
+    real input_scale
+    real target_scale
+    double hyper[8]
+    long capacity         # rows of a batch
+    long threads
+    Op *ops
+    real *w               # packed parameters, then the slots
+    real *slot[MAX_SLOTS]
+    char *scratch
+    size_t scratch_bytes
+    real *x               # the gathered batch [n_in / P][m][P]
+    real *t               # the gathered targets [n_out / P][m][P]
+    real *dxt             # transposed input gradient of an operation that keeps none
+    int32_t *label
+    real *row_weight
+    double *row_loss
+    double *row_metric    # [n_metrics][capacity]
+    barrier_t barrier
+
+
+cdef inline long blocks(long n, long size) noexcept nogil:
+    """How many blocks of `size` cover n."""
+    return (n + size - 1) // size
+
+
+cdef inline long panels(long n) noexcept nogil:
+    return blocks(n, P)
+
+
+cdef inline long smaller(long a, long b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline int vectors(long columns_left) noexcept nogil:
+    """How many of a panel's two vectors hold real columns."""
+    return 2 if columns_left > LANES else 1
+
+
+cdef inline bint needs_z(const Op *op) noexcept nogil:
+    """Whether the derivative takes more than y. Dropped elements of a softmax still take part in its row."""
+    return (op.activation == GELU or op.activation == SILU or op.activation == SOFTPLUS
+            or (op.activation == SOFTMAX and op.drops))
+
+
+cdef void *carve(size_t *used, char *base, size_t bytes) noexcept nogil:
+    """The next `bytes` of an arena, on a cache line of their own; with base NULL only the size is counted."""
+    cdef size_t at = used[0]
+    used[0] = (at + bytes + 63) & ~(<size_t>63)
+    return NULL if base == NULL else base + at
+
+
+cdef size_t lay_out(Net *net, char *base) noexcept nogil:
+    """Give every scratch array its place; returns the bytes needed. Nothing here grows with the number of rows."""
+    cdef size_t used = 0, one = sizeof(real)
+    cdef long m = net.capacity, mp = panels(net.capacity) * P, i, widest = 0, wide_in = 0
+    cdef Op *op
+    for i in range(net.n_ops):
+        wide_in = max(wide_in, panels(net.ops[i].n_in))  # `forward` may begin at any operation
+    net.x = <real *> carve(&used, base, wide_in * m * P * one)
+    net.t = <real *> carve(&used, base, panels(net.ops[net.n_ops - 1].n_out) * m * P * one)
+    net.label = <int32_t *> carve(&used, base, m * sizeof(int32_t))
+    net.row_weight = <real *> carve(&used, base, m * one)
+    net.row_loss = <double *> carve(&used, base, m * sizeof(double))
+    net.row_metric = <double *> carve(&used, base, net.n_metrics * m * sizeof(double))
+    for i in range(net.n_ops):
+        op = &net.ops[i]
+        op.y = <real *> carve(&used, base, panels(op.n_out) * m * P * one)
+        op.dz = <real *> carve(&used, base, panels(op.n_out) * m * P * one)
+        if needs_z(op):
+            op.z = <real *> carve(&used, base, panels(op.n_out) * m * P * one)
+        if op.code == DENSE and i > net.first_dense:
+            op.dzt = <real *> carve(&used, base, mp * panels(op.n_out) * P * one)
+            widest = max(widest, panels(op.n_in) * P)
+    net.dxt = <real *> carve(&used, base, mp * widest * one)
+    return used

@@ -1,0 +1,111 @@
+# Between rows and panels: parameters in and out, batches in, predictions out.
+
+
+cdef void pack_vector(const Net *net, const real *flat, real *packed) noexcept nogil:
+    """Shapes: flat (n_params,), packed (net.packed,).
+    Layout: the flat vector of the plan into panels, padding zero.
+    Aliasing: none."""
+    cdef long i, k, j, c, columns
+    cdef const Op *op
+    memset(packed, 0, net.packed * sizeof(real))
+    for i in range(net.n_ops):
+        op = &net.ops[i]
+        if op.code != DENSE:
+            continue
+        for j in range(panels(op.n_out)):
+            columns = smaller(P, op.n_out - j * P)
+            for k in range(op.n_in):
+                memcpy(packed + op.w + (j * op.n_in + k) * P, flat + op.flat_w + k * op.n_out + j * P,
+                       columns * sizeof(real))
+        if op.flat_b >= 0:
+            memcpy(packed + op.b, flat + op.flat_b, op.n_out * sizeof(real))
+
+
+cdef void unpack_vector(const Net *net, const real *packed, real *flat) noexcept nogil:
+    """Shapes, layout: the inverse of pack_vector. Aliasing: none."""
+    cdef long i, k, j, c, columns
+    cdef const Op *op
+    for i in range(net.n_ops):
+        op = &net.ops[i]
+        if op.code != DENSE:
+            continue
+        for j in range(panels(op.n_out)):
+            columns = smaller(P, op.n_out - j * P)
+            for k in range(op.n_in):
+                memcpy(flat + op.flat_w + k * op.n_out + j * P, packed + op.w + (j * op.n_in + k) * P,
+                       columns * sizeof(real))
+        if op.flat_b >= 0:
+            memcpy(flat + op.flat_b, packed + op.b, op.n_out * sizeof(real))
+
+
+cdef inline void scatter_row(const uint8_t *x8, const real *xr, real scale, long width, long b, long m,
+                             real *out) noexcept nogil:
+    """Shapes: one row of `width`, as uint8 times scale or as real; out [width / P][m][P], row b of every panel.
+    Aliasing: none."""
+    cdef long j, c, columns
+    cdef real *to
+    cdef const uint8_t *from8
+    for j in range(panels(width)):
+        columns = smaller(P, width - j * P)
+        to = out + (j * m + b) * P
+        if xr != NULL:
+            memcpy(to, xr + j * P, columns * sizeof(real))
+        else:
+            from8 = x8 + j * P
+            for c in range(columns):
+                to[c] = from8[c] * scale
+
+
+cdef void gather(Net *net, const Data *data, long width, long start, long m, long r0, long r1) noexcept nogil:
+    """Rows r0..r1 of the batch that begins at `start`: inputs of `width` into net.x, targets into net.t or net.label.
+    Aliasing: none."""
+    cdef long b, row, outputs = net.ops[net.n_ops - 1].n_out
+    for b in range(r0, r1):
+        row = start + b
+        if data.order != NULL:
+            row = data.order[row]
+        scatter_row(data.x8 + row * width, data.xr + row * width if data.xr != NULL else NULL, net.input_scale,
+                    width, b, m, net.x)
+        if data.labels != NULL:
+            net.label[b] = data.labels[row]
+        elif data.tr != NULL or data.t8 != NULL:
+            scatter_row(data.t8 + row * outputs, data.tr + row * outputs if data.tr != NULL else NULL,
+                        net.target_scale, outputs, b, m, net.t)
+        if data.weights != NULL:
+            net.row_weight[b] = data.weights[row]
+
+
+cdef void write_rows(const real *panel, long width, long m, long r0, long r1, real *out) noexcept nogil:
+    """Shapes: panel [width / P][m][P] to out (m, width) row-major, rows r0..r1. Aliasing: none."""
+    cdef long j, b
+    for b in range(r0, r1):
+        for j in range(panels(width)):
+            memcpy(out + b * width + j * P, panel + (j * m + b) * P, smaller(P, width - j * P) * sizeof(real))
+
+
+cdef void transpose_rows(const real *panel, long m, long n, long j, long r0, long r1, real *out) noexcept nogil:
+    """Rows r0..r1 of panel j of a matrix (m, n) into its transpose.
+    Layout: panel [n / P][m][P], out [m / P][n rounded up to P][P].
+    Aliasing: none."""
+    cdef long b, c, rows = panels(n) * P
+    cdef const real *row
+    cdef real *column
+    for b in range(r0, r1):
+        row = panel + (j * m + b) * P
+        column = out + ((b // P) * rows + j * P) * P + b % P
+        for c in range(P):
+            column[c * P] = row[c]
+
+
+cdef void transpose_columns(const real *panel, long m, long n, long q, long r0, long r1, real *out) noexcept nogil:
+    """The inverse of transpose_rows: rows r0..r1 (one panel of the transpose) and columns of panel q come back.
+    Layout: panel [m / P][n rounded up to P][P], out [n / P][m][P].
+    Aliasing: none."""
+    cdef long b, c, rows = panels(n) * P
+    cdef const real *column
+    cdef real *row
+    for b in range(r0, r1):
+        column = panel + ((b // P) * rows + q * P) * P + b % P
+        row = out + (q * m + b) * P
+        for c in range(P):
+            row[c] = column[c * P]

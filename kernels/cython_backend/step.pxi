@@ -1,0 +1,199 @@
+# The step: gather, forward, loss, backward, update. Every thread runs these functions side by side and does its share
+# of each phase; `net.barrier` stands wherever a phase reads what another thread wrote in the one before.
+
+cdef struct Call:
+    Net *net
+    Data data
+    long rows           # of the call
+    long batch
+    const double *rates
+    long n_batches
+    uint64_t seed
+    uint64_t step
+    double *sums        # (n_batches, 1 + n_metrics), or (1 + n_metrics,)
+    real *gradient      # loss_grad only
+    long first          # forward only
+    long last
+    real *out
+    long done           # train only: batches whose loss was finite
+
+
+cdef inline long share(long jobs, long id, long n) noexcept nogil:
+    """Where thread id's share of `jobs` begins."""
+    return jobs * id // n
+
+
+cdef void draw_keys(Net *net, uint64_t seed, uint64_t step) noexcept nogil:
+    """The dropout keys of every operation in one step; see kernels/dropout.py."""
+    cdef long i
+    cdef uint64_t key
+    for i in range(net.n_ops):
+        key = splitmix64(splitmix64(seed ^ splitmix64(step)) + <uint64_t> i)
+        net.ops[i].key[0] = <uint32_t> key
+        net.ops[i].key[1] = <uint32_t> (key >> 32)
+
+
+cdef void forward_op(Net *net, long i, const real *x, long m, bint training, long id, long n) noexcept nogil:
+    """y = dropout(activation(x W + b)) or dropout(activation(x)). Ends in a barrier."""
+    cdef Op *op = &net.ops[i]
+    cdef long j, jobs, job, r0, r1
+    if op.code == DENSE:
+        forward_product(net, op, x, m, training, id, n)
+    else:
+        r0 = share(m, id, n)
+        r1 = share(m, id + 1, n)
+        for j in range(panels(op.n_out)):
+            memcpy(op.y + (j * m + r0) * P, x + (j * m + r0) * P, (r1 - r0) * P * sizeof(real))
+            finish_forward(net, op, j, m, r0, r1, training)
+    barrier_wait(&net.barrier, n)
+    if op.activation == SOFTMAX:
+        softmax_forward(op, m, share(m, id, n), share(m, id + 1, n), training)
+        barrier_wait(&net.barrier, n)
+
+
+cdef void forward_ops(Net *net, long first, long last, long m, bint training, long id, long n) noexcept nogil:
+    """Operations first..last on the gathered batch."""
+    cdef long i
+    cdef const real *x = net.x
+    for i in range(first, last + 1):
+        forward_op(net, i, x, m, training, id, n)
+        x = net.ops[i].y
+
+
+cdef void backward_rows(Op *op, long m, long r0, long r1) noexcept nogil:
+    """Rows r0..r1 of op.dz, complete in every column: gradient by the output in, by the pre-activation out."""
+    cdef long j
+    if op.activation == SOFTMAX:
+        softmax_backward(op, m, r0, r1)
+        return
+    for j in range(panels(op.n_out)):
+        finish_backward(op, j, m, r0, r1)
+
+
+cdef void backward_op(Net *net, long i, long m, const Update *update, real *gradient, long id, long n) noexcept nogil:
+    """From dZ of operation i to dZ of the one below, then its own weights: these are read before they change."""
+    cdef Op *op = &net.ops[i]
+    cdef Op *below = &net.ops[i - 1] if i > net.first_dense else NULL
+    cdef long j, r0 = share(m, id, n), r1 = share(m, id + 1, n)
+    if below != NULL:
+        if op.code == DENSE:
+            input_gradient(net, op, below, m, id, n)
+            barrier_wait(&net.barrier, n)
+        else:
+            for j in range(panels(op.n_out)):
+                memcpy(below.dz + (j * m + r0) * P, op.dz + (j * m + r0) * P, (r1 - r0) * P * sizeof(real))
+                if below.activation != SOFTMAX:
+                    finish_backward(below, j, m, r0, r1)
+            barrier_wait(&net.barrier, n)
+        if below.activation == SOFTMAX:
+            softmax_backward(below, m, r0, r1)
+            barrier_wait(&net.barrier, n)
+    if op.code == DENSE:
+        weight_gradient(net, op, net.ops[i - 1].y if i > 0 else net.x, m, update, gradient, id, n)
+
+
+cdef void total_rows(const Net *net, long m, double *sums) noexcept nogil:
+    """Add the rows' losses and metrics to sums (1 + n_metrics,), in order."""
+    cdef long b, i
+    for b in range(m):
+        sums[0] += net.row_loss[b]
+    for i in range(net.n_metrics):
+        for b in range(m):
+            sums[1 + i] += net.row_metric[i * net.capacity + b]
+
+
+cdef bint run_batch(Call *call, long start, long m, const Update *update, double *sums, long id, long n) noexcept nogil:
+    """One batch: forward, loss, backward, and the update unless a gradient is wanted. False, and nothing changed,
+    if the loss is not finite."""
+    cdef Net *net = call.net
+    cdef Op *last = &net.ops[net.n_ops - 1]
+    cdef long i, r0 = share(m, id, n), r1 = share(m, id + 1, n)
+    cdef double mine[1 + MAX_METRICS]
+    gather(net, &call.data, net.ops[0].n_in, start, m, r0, r1)
+    barrier_wait(&net.barrier, n)
+    forward_ops(net, 0, net.n_ops - 1, m, True, id, n)
+    loss_rows(net, &call.data, m, r0, r1)
+    backward_rows(last, m, r0, r1)
+    barrier_wait(&net.barrier, n)
+    memset(mine, 0, sizeof(mine))
+    total_rows(net, m, mine)  # every thread sums for itself: cheaper than meeting once more
+    if id == 0:
+        memcpy(sums, mine, (1 + net.n_metrics) * sizeof(double))
+    if not isfinite(mine[0]):
+        return False
+    i = net.n_ops - 1
+    while i >= net.first_dense:
+        backward_op(net, i, m, update, call.gradient, id, n)
+        i -= 1
+    return True
+
+
+cdef void train_task(void *argument, long id, long n) noexcept nogil:
+    cdef Call *call = <Call *> argument
+    cdef Net *net = call.net
+    cdef fp_state old = flush_denormals()
+    cdef Update update
+    cdef long k, m
+    for k in range(call.n_batches):
+        m = smaller(call.batch, call.rows - k * call.batch)
+        update = prepare_update(net, call.rates[k], call.step + k + 1)
+        if id == 0:
+            draw_keys(net, call.seed, call.step + k)  # read after the first barrier
+        if not run_batch(call, k * call.batch, m, &update, call.sums + k * (1 + net.n_metrics), id, n):
+            break
+        if id == 0:
+            call.done = k + 1
+        barrier_wait(&net.barrier, n)
+    restore_denormals(old)
+
+
+cdef void loss_grad_task(void *argument, long id, long n) noexcept nogil:
+    cdef Call *call = <Call *> argument
+    cdef fp_state old = flush_denormals()
+    if id == 0:
+        draw_keys(call.net, call.seed, call.step)
+    run_batch(call, 0, call.rows, NULL, call.sums, id, n)
+    restore_denormals(old)
+
+
+cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
+    cdef Call *call = <Call *> argument
+    cdef Net *net = call.net
+    cdef fp_state old = flush_denormals()
+    cdef long k = 0, m
+    while k < call.rows:
+        m = smaller(call.batch, call.rows - k)
+        gather(net, &call.data, net.ops[0].n_in, k, m, share(m, id, n), share(m, id + 1, n))
+        barrier_wait(&net.barrier, n)
+        forward_ops(net, 0, net.n_ops - 1, m, False, id, n)
+        loss_rows(net, &call.data, m, share(m, id, n), share(m, id + 1, n))
+        barrier_wait(&net.barrier, n)
+        if id == 0:
+            total_rows(net, m, call.sums)
+        barrier_wait(&net.barrier, n)
+        k += m
+    restore_denormals(old)
+
+
+cdef void forward_task(void *argument, long id, long n) noexcept nogil:
+    cdef Call *call = <Call *> argument
+    cdef Net *net = call.net
+    cdef Op *last = &net.ops[call.last]
+    cdef fp_state old = flush_denormals()
+    cdef long k = 0, j, m, r0, r1
+    while k < call.rows:
+        m = smaller(call.batch, call.rows - k)
+        r0 = share(m, id, n)
+        r1 = share(m, id + 1, n)
+        gather(net, &call.data, net.ops[call.first].n_in, k, m, r0, r1)
+        barrier_wait(&net.barrier, n)
+        forward_ops(net, call.first, call.last, m, False, id, n)
+        if call.last == net.n_ops - 1 and net.output_activation == SOFTMAX:
+            softmax_forward(last, m, r0, r1, False)
+        elif call.last == net.n_ops - 1:
+            for j in range(panels(last.n_out)):
+                activate_run(net.output_activation, 0, last.y + (j * m + r0) * P, (r1 - r0) * P)
+        write_rows(last.y, last.n_out, m, r0, r1, call.out + k * last.n_out)
+        barrier_wait(&net.barrier, n)
+        k += m
+    restore_denormals(old)

@@ -1,0 +1,116 @@
+/* The register tile: the only place where the width of a vector register is known.
+
+   Every matrix lives in panels of P = 2 * LANES columns. A tile is up to MR rows of one panel, held in registers
+   while the summed index runs:
+
+                          b: panel of the right factor, rows of P
+                          +--------+--------+
+                       k  |  b0    |   b1   |        per k: two vector loads of b,
+                          +--------+--------+        MR scalars of a, each broadcast,
+       a: MR x kc         +--------+--------+        2 * MR fused multiply-adds
+          r | a(r, k) |   | acc r0 | acc r1 |
+                          +--------+--------+
+                          c: MR rows of P
+
+   The left factor is read where it lies, in one of two ways. Natural: its rows are the rows of panels, so a(r, k) is
+   P apart in r, 1 apart in k, and after P values of k the next panel follows `jump` further on. Transposed: its rows
+   are the columns of a panel, so a(r, k) is 1 apart in r and P apart in k. Nothing is packed. */
+
+#ifndef FASTNN_TILE_H
+#define FASTNN_TILE_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(FASTNN_DOUBLE)
+typedef double real;
+#else
+typedef float real;
+#endif
+
+/* Registers: 32 of 64 bytes, 16 of 32, or 16 (32 on Arm) of 16. A vector wider than the machine's registers would be
+   taken apart into scalars, so the width follows the instruction set that this file is compiled for. */
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define MR 8
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#define MR 6
+#else
+#define VECTOR_BYTES 16
+#define MR 6
+#endif
+
+#define LANES ((int)(VECTOR_BYTES / sizeof(real)))
+#define P (2 * LANES)
+
+typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec load(const real *p) { return *(const vec *)p; }
+INLINE void store(real *p, vec v) { *(vec *)p = v; }
+
+/* Shapes: a mr x kc, b kc x P, c mr x P; only the first nv vectors of a row of b and c are touched.
+   Layout: a(r, k) at a[r * rs + k * ks], with a step of `jump` from one run of `run` values of k to the next.
+   Aliasing: none. */
+INLINE void tile_body(const int mr, const int nv, const long rs, const long ks, long run, long jump, long kc,
+                      const real *a, const real *b, real *c, int accumulate) {
+    vec acc[MR][2];
+    for (int r = 0; r < mr; r++)
+        for (int v = 0; v < nv; v++) {
+            vec zero = {0};
+            acc[r][v] = accumulate ? load(c + r * P + v * LANES) : zero;
+        }
+    for (; kc > 0; kc -= run, a += jump) {
+        const long n = kc < run ? kc : run;
+        const real *q = a;
+#pragma GCC unroll 4
+        for (long k = 0; k < n; k++, q += ks, b += P) {
+            vec b0 = load(b), b1 = b0;
+            if (nv == 2) b1 = load(b + LANES);
+            for (int r = 0; r < mr; r++) {
+                vec x = q[r * rs] - (vec){0};
+                acc[r][0] += x * b0;
+                if (nv == 2) acc[r][1] += x * b1;
+            }
+        }
+    }
+    for (int r = 0; r < mr; r++)
+        for (int v = 0; v < nv; v++) store(c + r * P + v * LANES, acc[r][v]);
+}
+
+#define TILE_CASE(m)                                                                          \
+    case m:                                                                                   \
+        if (nv == 2) tile_body(m, 2, rs, ks, run, jump, kc, a, b, c, accumulate);             \
+        else tile_body(m, 1, rs, ks, run, jump, kc, a, b, c, accumulate);                     \
+        return;
+
+INLINE void tile_any(const long rs, const long ks, long run, long jump, long mr, int nv, long kc, const real *a,
+                     const real *b, real *c, int accumulate) {
+    switch (mr) {
+        TILE_CASE(1)
+        TILE_CASE(2)
+        TILE_CASE(3)
+        TILE_CASE(4)
+        TILE_CASE(5)
+        TILE_CASE(6)
+#if MR > 6
+        TILE_CASE(7)
+        TILE_CASE(8)
+#endif
+    }
+}
+
+static __attribute__((noinline)) void tile_natural(long mr, int nv, long kc, const real *a, long jump, const real *b,
+                                                   real *c, int accumulate) {
+    tile_any(P, 1, P, jump, mr, nv, kc, a, b, c, accumulate);
+}
+
+static __attribute__((noinline)) void tile_transposed(long mr, int nv, long kc, const real *a, const real *b, real *c,
+                                                      int accumulate) {
+    tile_any(1, P, kc, 0, mr, nv, kc, a, b, c, accumulate);
+}
+
+#endif

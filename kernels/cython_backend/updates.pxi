@@ -1,0 +1,76 @@
+# The optimisers, on a run of parameters and their state. Formulas: kernels/optimizers.py.
+
+
+cdef Update prepare_update(const Net *net, double rate, long t) noexcept nogil:
+    """Round the numbers of step t (counted from 1) to real, once a step."""
+    cdef Update u
+    cdef double correction = 1
+    memset(&u, 0, sizeof(u))
+    u.code = net.optimizer
+    if u.code == ADAM or u.code == ADAMW:
+        correction = sqrt(1 - net.hyper[1] ** t) / (1 - net.hyper[0] ** t)
+        u.c1 = <real> (1 - net.hyper[0])
+        u.c2 = <real> (1 - net.hyper[1])
+        u.epsilon = <real> net.hyper[2]
+        u.decay = <real> (rate * net.hyper[3])
+    elif u.code == MOMENTUM:
+        u.c1 = <real> net.hyper[0]
+        u.nesterov = net.hyper[1] != 0
+    elif u.code == RMSPROP:
+        u.c1 = <real> net.hyper[0]
+        u.c2 = <real> (1 - net.hyper[0])
+        u.epsilon = <real> net.hyper[1]
+    u.rate = <real> (rate * correction)
+    return u
+
+
+cdef void apply_update(Net *net, const Update *update, long at, const real *g, long rows) noexcept nogil:
+    """Shapes: g (rows, P), the gradient of `rows * P` packed parameters from `at` on.
+    The padding is updated too: nothing reads it.
+    Layout: contiguous. Aliasing: none."""
+    cdef long i, n = rows * P
+    cdef real rate = update.rate, c1 = update.c1, c2 = update.c2, epsilon = update.epsilon, decay = update.decay, s
+    cdef real *w = net.w + at
+    cdef real *m = net.slot[0] + at
+    cdef real *v = net.slot[1] + at
+    cdef int code = update.code
+    if code == ADAMW:
+        for i in range(n):
+            w[i] -= decay * w[i]
+    if code == ADAM or code == ADAMW:
+        for i in range(n):
+            m[i] += (g[i] - m[i]) * c1
+            v[i] += (g[i] * g[i] - v[i]) * c2
+            w[i] -= rate * m[i] / (sqrt_(v[i]) + epsilon)
+    elif code == SGD:
+        for i in range(n):
+            w[i] -= rate * g[i]
+    elif code == MOMENTUM:
+        for i in range(n):
+            s = m[i] * c1 - rate * g[i]
+            m[i] = s
+            w[i] += s * c1 - rate * g[i] if update.nesterov else s
+    elif code == RMSPROP:
+        for i in range(n):
+            m[i] = m[i] * c1 + c2 * g[i] * g[i]
+            w[i] -= rate * g[i] / sqrt_(m[i] + epsilon)
+
+
+cdef void update_from(Net *net, const Update *update, const real *gradient) noexcept nogil:
+    """One step from a flat gradient, in the layout of the plan. Aliasing: none."""
+    cdef real block[P]
+    cdef long i, j, k, wide
+    cdef Op *op
+    memset(block, 0, sizeof(block))
+    for i in range(net.n_ops):
+        op = &net.ops[i]
+        if op.code != DENSE:
+            continue
+        for j in range(panels(op.n_out)):
+            wide = smaller(P, op.n_out - j * P)
+            for k in range(op.n_in):
+                memcpy(block, gradient + op.flat_w + k * op.n_out + j * P, wide * sizeof(real))
+                apply_update(net, update, op.w + (j * op.n_in + k) * P, block, 1)
+            if op.flat_b >= 0:
+                memcpy(block, gradient + op.flat_b + j * P, wide * sizeof(real))
+                apply_update(net, update, op.b + j * P, block, 1)
