@@ -1,1 +1,41 @@
+"""fastnn: a fast trainer for small neural networks on the CPU."""
+
+import importlib
+
+from . import callbacks, initializers, kernels, layers, losses, metrics, optimizers
+from .autoencoder import Autoencoder
+from .checkpoint import load
+from .mlp import MLP
+from .sequential import Sequential
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "MLP",
+    "Autoencoder",
+    "Sequential",
+    "__version__",
+    "callbacks",
+    "datasets",
+    "initializers",
+    "kernels",
+    "layers",
+    "load",
+    "losses",
+    "metrics",
+    "optimizers",
+    "plot",
+]
+
+# Loaded when first used, so that `import fastnn` stays fast.
+_LAZY = ("datasets", "plot")
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,254 @@
+"""Model files: safetensors with a description in JSON and a hash of everything, written in one step.
+
+A file is read without trust: nothing in it runs, its parts are checked against one another before anything of their
+size is allocated, and whatever does not fit is a ValueError that names the file.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import secrets
+import stat
+from pathlib import Path
+
+import numpy as np
+
+from . import layers as layers_module
+from . import losses, metrics, optimizers, validation
+
+FORMAT = "fastnn"
+VERSION = 1
+
+
+def _tensors(model):
+    """Map names to arrays: every layer's weights as views of the flat vector, then the optimizer's state vectors."""
+    net = model._network
+    result = {}
+    for name, start, shape in _layout(model._layers, model._input_shape):
+        result[name] = net.params[start : start + math.prod(shape)].reshape(shape)
+    if model.optimizer is not None:
+        for slot, vector in zip(model.optimizer.row.slots, net.state, strict=True):
+            result[f"optimizer.{slot}"] = vector
+    return result
+
+
+def _layout(layers, input_shape):
+    """List the weights as tuples of the name in the file, where it begins in the flat vector, and its shape."""
+    result = []
+    start = 0
+    for i, layer in enumerate(layers):
+        for name, shape, _ in layer.weight_specs(input_shape):
+            result.append((f"layers.{i}.{name}", start, shape))
+            start += math.prod(shape)
+        input_shape = layer.compute_output_shape(input_shape)
+    return result
+
+
+def _digest(config, tensors):
+    """Hash the description and every tensor's name, dtype, shape and data. `tensors` yields (name, array)."""
+    digest = hashlib.sha256(config.encode())
+    for name, value in tensors:
+        digest.update(f"\n{name} {value.dtype.name} {list(value.shape)}\n".encode())
+        digest.update(np.ascontiguousarray(value).data)
+    return digest.hexdigest()
+
+
+def save(model, path):
+    """Write a built model to a file. See `Sequential.save`."""
+    from safetensors.numpy import save as to_bytes
+
+    with model._network.lock:
+        model._network.host()
+        tensors = _tensors(model)
+        config = json.dumps(
+            {
+                "class": type(model).__name__,
+                "model": model.get_config(),
+                "step": model._network.step,
+                "epoch": model._network.epoch,
+            }
+        )
+        metadata = {
+            "format": FORMAT,
+            "version": str(VERSION),
+            "config": config,
+            "sha256": _digest(config, sorted(tensors.items())),
+        }
+        data = to_bytes(tensors, metadata)
+    _write(path, data)
+
+
+def _write(path, data):
+    # The file that the name leads to is replaced, not the link.
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    try:
+        # Not through tempfile: its files are for the owner alone, a model has the rights of any other file.
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            with open(descriptor, "wb") as file:
+                with contextlib.suppress(FileNotFoundError):
+                    os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        _sync_folder(target.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        note = "; the file of that name is as it was" if target.exists() else ""
+        raise type(error)(error.errno, f"the model could not be saved ({reason}){note}", os.fspath(path)) from error
+
+
+def _sync_folder(folder):
+    if os.name != "posix":
+        return  # elsewhere a folder cannot be opened
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load(path, backend="auto", threads=None):
+    """Read a model that `Sequential.save` wrote; training it goes on bit for bit as if it had never been saved.
+
+    Parameters
+    ----------
+    path : path-like
+    backend : str, default "auto"
+    threads : int, optional
+        As for `Sequential`; neither is part of the file.
+
+    Returns
+    -------
+    Sequential, MLP or Autoencoder
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is not a model file, or damaged; the message says where.
+    """
+    from .kernels import get_backend
+
+    get_backend(backend)  # so that a wrong argument is not taken for a wrong file
+    if threads is not None:
+        threads = validation.integer("threads", threads, low=1, high=1024)
+    path = os.fspath(path)
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"{path!r} is not a model file: it is not a regular file")
+    try:
+        return _load(path, backend, threads)
+    except _BadFile as error:
+        raise ValueError(f"{path!r} is not a model file that can be read: {error}") from error.__cause__
+
+
+class _BadFile(Exception):
+    """What is wrong with a file."""
+
+
+def _load(path, backend, threads):
+    from safetensors import SafetensorError, safe_open
+
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(safe_open(path, framework="numpy"))
+            metadata = file.metadata() or {}
+            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            found = {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in found.items()}
+        except SafetensorError as error:
+            raise _BadFile(f"it is no safetensors file, or damaged ({error})") from error
+        if metadata.get("format") != FORMAT:
+            raise _BadFile("it is a safetensors file of another program")
+        if metadata.get("version") != str(VERSION):
+            raise _BadFile(f"its format has the version {metadata.get('version')!r}, this is fastnn for {VERSION}")
+        try:
+            model, step, epoch = _rebuild(json.loads(metadata["config"]), backend, threads)
+            expected = _expected(model)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, RuntimeError) as error:
+            raise _BadFile(f"its description is damaged ({type(error).__name__}: {error})") from error
+        if found != expected:
+            wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+            raise _BadFile(
+                f"its tensor {wrong[0]!r} has shape and type {found.get(wrong[0])}, its description says "
+                f"{expected.get(wrong[0])}"
+            )
+        # The shapes are those of tensors that the file has room for, so this is no larger than the file.
+        net = model._network
+        n_params = sum(math.prod(shape) for name, (shape, _) in expected.items() if name.startswith("layers."))
+        slots = model.optimizer.row.slots if model.optimizer else ()
+        params, state = np.empty(n_params, net.dtype), np.empty((len(slots), n_params), net.dtype)
+        views = {
+            name: params[start : start + math.prod(shape)].reshape(shape)
+            for name, start, shape in _layout(model._layers, model._input_shape)
+        }
+        views |= {f"optimizer.{slot}": vector for slot, vector in zip(slots, state, strict=True)}
+        try:
+            for name, view in views.items():
+                view[...] = file.get_tensor(name)
+        except SafetensorError as error:
+            raise _BadFile(f"its data are damaged ({error})") from error
+    if _digest(metadata["config"], sorted(views.items())) != metadata.get("sha256"):
+        raise _BadFile("its content does not have the hash that it should have, so the file is damaged")
+    if not np.isfinite(params).all():
+        raise _BadFile("it has weights that are NaN or infinite")
+    net.replace(params, state)
+    net.step, net.epoch = step, epoch
+    return model
+
+
+def _expected(model):
+    code = {"float32": "F32", "float64": "F64"}[model.dtype]
+    layout = _layout(model._layers, model._input_shape)
+    result = {name: (shape, code) for name, _, shape in layout}
+    n_params = sum(math.prod(shape) for _, _, shape in layout)
+    if model.optimizer is not None:
+        result |= {f"optimizer.{slot}": ((n_params,), code) for slot in model.optimizer.row.slots}
+    return result
+
+
+def _rebuild(config, backend, threads):
+    """Make a model from its description, with its shapes in place and no weights yet."""
+    from .autoencoder import Autoencoder
+    from .mlp import MLP
+    from .sequential import Sequential
+
+    classes = {cls.__name__: cls for cls in (Sequential, MLP, Autoencoder)}
+    about = config["model"]
+    cls = classes[config["class"]]
+    model = cls.__new__(cls)
+    Sequential.__init__(
+        model,
+        seed=about["seed"],
+        backend=backend,
+        dtype=about["dtype"],
+        threads=threads,
+        input_scale=about["input_scale"],
+        name=about["name"],
+    )
+    for described in about["layers"]:
+        model._append(layers_module.deserialize(described))
+    model._need_layers()
+    model._build(validation.shape("input_shape", about["input_shape"]), initial=False)
+    model._restore_extra(about)
+    if about["classes"] is not None:
+        model.classes = validation.label_array(about["classes"], "classes")
+        if model.classes.dtype.kind != "U" or len(model.classes) != max(model._outputs, 2):
+            raise ValueError(f"its classes are {about['classes']!r}")
+    if about["compile"] is not None:
+        compiled = about["compile"]
+        model._compile(
+            optimizers.deserialize(compiled["optimizer"]),
+            losses.deserialize(compiled["loss"]),
+            [metrics.check_pair(pair) for pair in compiled["metrics"]],
+        )
+    counters = (validation.integer(name, config[name], low=0, high=2**62) for name in ("step", "epoch"))
+    return model, *counters

@@ -1,0 +1,324 @@
+"""Layers, by the names of Keras. Declarations only: a layer appends itself to a plan, and its weights are views of
+the model's flat vector."""
+
+import math
+
+from . import initializers, validation
+from .kernels import activations as table
+
+__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "Layer", "deserialize", "serialize"]
+
+_ALIASES = {"swish": "silu", "identity": "linear"}
+# Only these have a parameter.
+_WITH_ALPHA = ("leaky_relu", "elu")
+
+
+def activation_name(name):
+    """Return the name of an activation in the kernels' table; None means linear."""
+    return "linear" if name is None else validation.choice("activation", name, table.BY_NAME, _ALIASES)
+
+
+class Layer:
+    """Base class of the layers.
+
+    A layer belongs to one model at most. Subclasses say what shape they make of an input's shape, which weights they
+    have, in the order of the flat vector, and how they append themselves to a plan.
+
+    Parameters
+    ----------
+    name : str, optional
+        Unique in the model; by default the class's name in lower case, numbered.
+    input_shape : tuple of int, optional
+        Shape of a sample, for the first layer of a model.
+    """
+
+    def __init__(self, name=None, input_shape=None):
+        if name is not None and not (isinstance(name, str) and name):
+            raise TypeError(f"name must be a string that is not empty, got {name!r}")
+        self.name = name
+        self._declared_shape = None if input_shape is None else validation.shape("input_shape", input_shape)
+        self._owned = False
+        self._network = None
+        self._spans = []  # of each weight: where it begins in the flat vector, and its shape
+        self._shapes = None
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of an output sample for that of an input sample, both tuples without the batch axis."""
+        return input_shape
+
+    def weight_specs(self, input_shape):
+        """List the weights, in the order of the flat vector, as tuples (name, shape, initializer)."""
+        return []
+
+    def emit(self, builder):
+        """Append the layer to a `fastnn.kernels.PlanBuilder`."""
+        raise NotImplementedError
+
+    def get_config(self):
+        """Return the constructor's arguments as a dict that JSON can hold."""
+        config = {"name": self.name}
+        if self._declared_shape is not None:
+            config["input_shape"] = list(self._declared_shape)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        """Return a layer made from what `get_config` returned."""
+        return cls(**config)
+
+    @property
+    def input_shape(self):
+        """Shape of the input, batch axis first: ``(None, ...)``."""
+        return (None, *self._built()[0])
+
+    @property
+    def output_shape(self):
+        """Shape of the output, batch axis first: ``(None, ...)``."""
+        return (None, *self._built()[1])
+
+    def _built(self):
+        if self._shapes is None:
+            raise RuntimeError(f"the layer {self.name or type(self).__name__!r} is not part of a built model yet")
+        return self._shapes
+
+    def count_params(self):
+        """Return the number of parameters."""
+        self._built()
+        return sum(math.prod(shape) for _, shape in self._spans)
+
+    def get_weights(self):
+        """Return copies of the weights, in Keras's order: for Dense the kernel (n_in, n_out), then the bias (n_out,).
+
+        Returns
+        -------
+        list of ndarray
+
+        Raises
+        ------
+        RuntimeError
+            If the layer is not part of a built model yet.
+        """
+        self._built()
+        if not self._spans:
+            return []
+        flat = self._network.host()
+        return [flat[start : start + math.prod(shape)].reshape(shape).copy() for start, shape in self._spans]
+
+    def set_weights(self, weights):
+        """Replace the weights.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            As many and of the same shapes as `get_weights` returns; finite.
+
+        Raises
+        ------
+        RuntimeError
+            If the layer is not part of a built model yet.
+        ValueError, TypeError
+            If the weights do not fit. Nothing has changed then.
+        """
+        self._built()
+        checked = self.check_weights(weights)
+        if not checked:
+            return
+        flat = self._network.host().copy()
+        for (start, _), value in zip(self._spans, checked, strict=True):
+            flat[start : start + value.size] = value.ravel()
+        self._network.write(flat)
+
+    def check_weights(self, weights):
+        """Return `weights` as arrays that fit the layer, or raise."""
+        if not isinstance(weights, (list, tuple)) or len(weights) != len(self._spans):
+            got = f"{len(weights)} arrays" if isinstance(weights, (list, tuple)) else repr(weights)
+            raise ValueError(f"the layer {self.name!r} has {len(self._spans)} weights, got {got}")
+        checked = []
+        for i, ((_, shape), value) in enumerate(zip(self._spans, weights, strict=True)):
+            name = f"weight {i} of the layer {self.name!r}"
+            values = validation.array(value, name)
+            if values.shape != shape:
+                raise ValueError(f"{name} must have the shape {shape}, got {values.shape}")
+            checked.append(validation.real(values, name, self._network.dtype, keep_uint8=False))
+        return checked
+
+    def __repr__(self):
+        shown = {k: v for k, v in self.get_config().items() if v is not None}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+
+class Input(Layer):
+    """Names the shape of a sample; the first layer of a model or none.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of a sample, without the batch axis.
+    name : str, optional
+    """
+
+    def __init__(self, shape, name=None):
+        super().__init__(name, shape)
+        if self._declared_shape is None:
+            raise ValueError("shape must name at least one size, got None")
+
+    def emit(self, builder):
+        pass
+
+    def get_config(self):
+        return {"shape": list(self._declared_shape), "name": self.name}
+
+
+class Dense(Layer):
+    """``activation(x @ kernel + bias)``. An input of more than one axis is flattened.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    activation : str, optional
+        "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "softmax" or "linear" (default).
+    use_bias : bool, default True
+    kernel_initializer : str or Initializer, default "glorot_uniform"
+    bias_initializer : str or Initializer, default "zeros"
+    input_shape : tuple of int, optional
+        Shape of a sample, for the first layer of a model.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument has a value that it cannot have.
+    """
+
+    def __init__(
+        self,
+        units,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        input_shape=None,
+        name=None,
+    ):
+        super().__init__(name, input_shape)
+        self.units = validation.integer("units", units, low=1)
+        self.activation = activation_name(activation)
+        self.use_bias = validation.flag("use_bias", use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+
+    def compute_output_shape(self, input_shape):
+        return (self.units,)
+
+    def weight_specs(self, input_shape):
+        specs = [("kernel", (math.prod(input_shape), self.units), self.kernel_initializer)]
+        return [*specs, ("bias", (self.units,), self.bias_initializer)] if self.use_bias else specs
+
+    def emit(self, builder):
+        builder.dense(self.units, self.use_bias)
+        builder.activation(self.activation)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": self.activation,
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for key in ("kernel_initializer", "bias_initializer"):
+            if isinstance(config.get(key), dict):
+                config[key] = initializers.deserialize(config[key])
+        return cls(**config)
+
+
+class Dropout(Layer):
+    """Inverted dropout: in training, drops a share of the values and scales the others up.
+
+    Parameters
+    ----------
+    rate : float
+        Share to drop, in [0, 1).
+    input_shape : tuple of int, optional
+        Shape of a sample, for the first layer of a model.
+    name : str, optional
+    """
+
+    def __init__(self, rate, input_shape=None, name=None):
+        super().__init__(name, input_shape)
+        self.rate = validation.number("rate", rate, low=0.0, high=1.0, below=True)
+
+    def emit(self, builder):
+        builder.dropout(self.rate)
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate}
+
+
+class Activation(Layer):
+    """An activation of its own.
+
+    Parameters
+    ----------
+    activation : str
+        As for `Dense`.
+    alpha : float, optional
+        Slope of "leaky_relu" below zero (default 0.2), or the height of "elu" (default 1.0).
+    input_shape : tuple of int, optional
+        Shape of a sample, for the first layer of a model.
+    name : str, optional
+    """
+
+    def __init__(self, activation, alpha=None, input_shape=None, name=None):
+        super().__init__(name, input_shape)
+        self.activation = activation_name(activation)
+        if alpha is not None and self.activation not in _WITH_ALPHA:
+            raise ValueError(f"alpha is for {' and '.join(map(repr, _WITH_ALPHA))}, not for {self.activation!r}")
+        self.alpha = None if alpha is None else validation.number("alpha", alpha, low=0.0)
+
+    def emit(self, builder):
+        builder.activation(self.activation, self.alpha)
+
+    def get_config(self):
+        return {**super().get_config(), "activation": self.activation, "alpha": self.alpha}
+
+
+class Flatten(Layer):
+    """Turns a sample of any shape into a vector.
+
+    Parameters
+    ----------
+    input_shape : tuple of int, optional
+        Shape of a sample, for the first layer of a model.
+    name : str, optional
+    """
+
+    def __init__(self, input_shape=None, name=None):
+        super().__init__(name, input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return (math.prod(input_shape),)
+
+    def emit(self, builder):
+        pass
+
+
+_BY_NAME = {cls.__name__: cls for cls in (Input, Dense, Dropout, Activation, Flatten)}
+
+
+def serialize(layer):
+    """Return ``{"name", "config"}`` of a layer, which JSON can hold."""
+    return validation.serialize(layer, _BY_NAME)
+
+
+def deserialize(config):
+    """Return the layer that `serialize` described."""
+    if not isinstance(config, dict) or set(config) != {"name", "config"} or not isinstance(config["config"], dict):
+        raise ValueError(f"a layer must be described by a name and a config, got {config!r}")
+    return _BY_NAME[validation.choice("layer", config["name"], _BY_NAME)].from_config(config["config"])

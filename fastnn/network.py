@@ -1,0 +1,166 @@
+"""The numbers of a model: its flat vectors on the host, its counters, and the workspaces made from them."""
+
+import math
+import threading
+
+import numpy as np
+
+from .kernels import get_backend
+from .kernels.plan import PlanBuilder
+from .kernels.threads import default_threads
+
+# Streams of random numbers that one seed gives; the other key is the layer or the epoch.
+INITIAL_WEIGHTS, ORDER = range(2)
+# Rows that inference works on at a time unless told otherwise.
+ROWS = 256
+
+
+def shapes(layers, input_shape):
+    """List the shape of a sample after every layer."""
+    result = []
+    for layer in layers:
+        input_shape = layer.compute_output_shape(input_shape)
+        result.append(input_shape)
+    return result
+
+
+def builder(layers, input_shape):
+    """Return a `PlanBuilder` with all layers appended, and for each layer the number of operations up to it."""
+    plan = PlanBuilder(math.prod(input_shape))
+    ends = []
+    for layer in layers:
+        layer.emit(plan)
+        ends.append(plan.n_ops)
+    return plan, ends
+
+
+class Network:
+    """Flat vectors, counters and workspaces of one model.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+    seed : int
+    backend : str
+    threads : int or None
+
+    Attributes
+    ----------
+    params : ndarray, shape (P,)
+        The parameters when the host last had them; `host()` has them now. Replaced, never written into.
+    state : ndarray, shape (S, P)
+        The optimizer's state, likewise.
+    step : int
+        Batches trained since the model was compiled.
+    epoch : int
+        Epochs trained in the model's life.
+    live : training.Session or None
+        The fit that runs, whose workspace is ahead of the vectors here.
+    """
+
+    def __init__(self, dtype, seed, backend, threads):
+        self.dtype = dtype
+        self.seed = seed
+        self.requested = backend
+        self.backend = get_backend(backend)
+        self.threads = threads
+        self.params = np.empty(0, dtype)
+        self.state = np.empty((0, 0), dtype)
+        self.step = 0
+        self.epoch = 0
+        self.live = None
+        self._inference = None  # (plan, rows, workspace)
+        # A workspace belongs to one thread at a time, and predict may be called from several.
+        self.lock = threading.RLock()
+
+    def __getstate__(self):
+        with self.lock:
+            self.host()
+            keep = ("dtype", "seed", "requested", "threads", "params", "state", "step", "epoch")
+            return {name: getattr(self, name) for name in keep}
+
+    def __setstate__(self, fields):
+        self.__init__(fields["dtype"], fields["seed"], fields["requested"], fields["threads"])
+        vars(self).update(fields)
+
+    def extend(self, layers, first, input_shape, initial=True):
+        """Place the layers from number `first` on after the parameters there are, and draw their weights."""
+        parts = [self.params]
+        placed = len(self.params)
+        todo = []
+        for i, layer in enumerate(layers):
+            output_shape = layer.compute_output_shape(input_shape)
+            if i >= first:
+                rng = np.random.default_rng([self.seed, INITIAL_WEIGHTS, i])
+                spans = []
+                for _, shape, initializer in layer.weight_specs(input_shape):
+                    if initial:
+                        parts.append(initializer(shape, rng).astype(self.dtype).ravel())
+                    spans.append((placed, shape))
+                    placed += math.prod(shape)
+                todo.append((layer, spans, (input_shape, output_shape)))
+            input_shape = output_shape
+        params = np.concatenate(parts)  # the last thing here that can fail
+        for layer, spans, both in todo:
+            layer._network, layer._spans, layer._shapes = self, spans, both
+        if initial:
+            self.params = params
+        self._inference = None
+
+    def host(self):
+        """Return the parameters of this moment (P,): those of the running fit, if there is one."""
+        with self.lock:
+            if self.live is not None:
+                self.live.sync()
+            return self.params
+
+    def write(self, params):
+        """Replace the parameters, in a running fit too."""
+        with self.lock:
+            if self.live is not None:
+                self.live.sync()
+            self.replace(params, self.state)
+            if self.live is not None:
+                self.live.reload()
+
+    def replace(self, params, state):
+        """Replace the host's vectors."""
+        self.params, self.state = params, state
+        self._inference = None
+
+    def reset_state(self, n_slots):
+        """Start the optimizer afresh."""
+        self.state = np.zeros((n_slots, len(self.params)), self.dtype)
+        self.step = 0
+
+    def workspace(self, plan, batch_size):
+        """Make a workspace from the host's vectors."""
+        threads = self.threads or default_threads()
+        return self.backend.to_backend(plan, self.params, self.state, batch_size, threads)
+
+    def drop(self):
+        """Forget the workspace of inference, for the plan has changed."""
+        self._inference = None
+
+    def _workspace_for(self, plan, rows, same_plan):
+        self.host()
+        cached = self._inference
+        if cached is None or cached[1] != rows or (same_plan and cached[0] is not plan):
+            threads = self.threads or default_threads()
+            state = np.empty((plan.n_slots, len(self.params)), self.dtype)
+            cached = self._inference = (plan, rows, self.backend.to_backend(plan, self.params, state, rows, threads))
+        return cached[2]
+
+    def forward(self, plan, x, first, last, out, rows=ROWS):
+        """Run the operations first..last of the plan, which has no optimizer state, on x into out, both (n, width)."""
+        with self.lock:
+            # All plans that a model makes between two `drop` run forward alike: take the workspace that there is.
+            workspace = self._workspace_for(plan, rows, same_plan=False)
+            self.backend.forward(workspace, x, first, last, out)
+
+    def evaluate(self, plan, x, y, weights, rows=ROWS):
+        """Return the sums of the loss and of the metrics over all rows, float64 (1 + metrics,)."""
+        sums = np.zeros(1 + len(plan.metrics))
+        with self.lock:
+            self.backend.evaluate(self._workspace_for(plan, rows, same_plan=True), x, y, weights, sums)
+        return sums

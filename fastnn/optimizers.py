@@ -1,0 +1,204 @@
+"""Optimizers, by the names of Keras. Declarations only: the formulas are in `fastnn.kernels.optimizers`.
+
+An optimizer object holds rates; the state that training builds up belongs to the model.
+"""
+
+from . import validation
+from .kernels import optimizers as table
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "deserialize", "get", "serialize"]
+
+
+class Optimizer:
+    """Base class of the optimizers.
+
+    Attributes
+    ----------
+    name : str
+        The name in Keras.
+    kernel : str
+        The name of the row in the kernels' table.
+    hyper : dict of str to float
+        What that row needs besides the learning rate.
+    """
+
+    name = None
+
+    def __init__(self, learning_rate):
+        self.learning_rate = learning_rate
+
+    @property
+    def learning_rate(self):
+        """The learning rate: a float, not negative. It may be set at any time and counts from the next slice on."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        self._learning_rate = validation.number("learning_rate", value, low=0.0)
+
+    @property
+    def kernel(self):
+        return self.name
+
+    @property
+    def hyper(self):
+        return {name: float(getattr(self, name)) for name in self.row.hyper}
+
+    @property
+    def row(self):
+        """The optimizer's row in the kernels' table."""
+        return table.BY_NAME[self.kernel]
+
+    def get_config(self):
+        """Return the constructor's arguments as a dict that JSON can hold."""
+        return {name.lstrip("_"): value for name, value in vars(self).items()}
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum if asked.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+    momentum : float, default 0.0
+        In [0, 1].
+    nesterov : bool, default False
+        Whether the momentum is Nesterov's.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not a finite number in its range.
+    """
+
+    name = "sgd"
+
+    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False):
+        super().__init__(learning_rate)
+        self.momentum = validation.number("momentum", momentum, low=0.0, high=1.0)
+        if not isinstance(nesterov, bool):
+            raise TypeError(f"nesterov must be True or False, got {nesterov!r}")
+        self.nesterov = nesterov
+
+    @property
+    def kernel(self):
+        return "momentum" if self.momentum else "sgd"
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015).
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        Above 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not a finite number in its range.
+    """
+
+    name = "adam"
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+        super().__init__(learning_rate)
+        self.beta_1 = validation.number("beta_1", beta_1, low=0.0, high=1.0, below=True)
+        self.beta_2 = validation.number("beta_2", beta_2, low=0.0, high=1.0, below=True)
+        self.epsilon = validation.number("epsilon", epsilon, low=0.0, above=True)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), which as in Keras reaches biases too.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+    weight_decay : float, default 0.004
+        Not negative.
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        Above 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not a finite number in its range.
+    """
+
+    name = "adamw"
+
+    def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon)
+        self.weight_decay = validation.number("weight_decay", weight_decay, low=0.0)
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Hinton, 2012).
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+    rho : float, default 0.9
+        In [0, 1).
+    epsilon : float, default 1e-7
+        Above 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not a finite number in its range.
+    """
+
+    name = "rmsprop"
+
+    def __init__(self, learning_rate=0.001, rho=0.9, epsilon=1e-7):
+        super().__init__(learning_rate)
+        self.rho = validation.number("rho", rho, low=0.0, high=1.0, below=True)
+        self.epsilon = validation.number("epsilon", epsilon, low=0.0, above=True)
+
+
+_BY_NAME = {cls.name: cls for cls in (SGD, Adam, AdamW, RMSprop)}
+
+
+def get(identifier):
+    """Return an optimizer.
+
+    Parameters
+    ----------
+    identifier : str or Optimizer
+        A name such as ``"adam"``, or an instance.
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If it is neither a name nor an optimizer.
+    """
+    return validation.resolve("optimizer", identifier, Optimizer, _BY_NAME)
+
+
+def serialize(optimizer):
+    """Return ``{"name", "config"}`` of an optimizer, which JSON can hold."""
+    return validation.serialize(optimizer, _BY_NAME)
+
+
+def deserialize(config):
+    """Return the optimizer that `serialize` described."""
+    return validation.deserialize("optimizer", config, _BY_NAME)

@@ -1,0 +1,232 @@
+"""The layers of a model, their shapes and their weights."""
+
+import secrets
+
+import numpy as np
+
+from . import layers as layers_module
+from . import network, validation
+
+_UINT8_SCALE = 1.0 / 255.0
+
+
+class LayerStack:
+    """What `Sequential` is without training: layers, shapes and weights."""
+
+    def __init__(
+        self,
+        layers=None,
+        *,
+        seed=None,
+        backend="auto",
+        dtype="float32",
+        threads=None,
+        input_scale="auto",
+        name=None,
+    ):
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string, got {name!r}")
+        self.name = name or type(self).__name__.lower()
+        seed = secrets.randbits(63) if seed is None else validation.integer("seed", seed, low=0, high=2**63 - 1)
+        if threads is not None:
+            threads = validation.integer("threads", threads, low=1, high=1024)
+        if isinstance(input_scale, str) and input_scale == "auto":
+            self.input_scale = _UINT8_SCALE
+        else:
+            self.input_scale = validation.number("input_scale", input_scale)
+        self._network = network.Network(validation.real_dtype(dtype), seed, backend, threads)
+        self._layers = []
+        self._input_shape = None
+        self._outputs = None  # width of the output, once built
+        self._last_op = None
+        self._changed()
+        for layer in layers if layers is not None else ():
+            self.add(layer)
+
+    # ------------------------------------------------------------------------------------------ layers
+
+    def add(self, layer):
+        """Append a layer. A compiled model must be compiled again.
+
+        Parameters
+        ----------
+        layer : Layer
+
+        Raises
+        ------
+        TypeError
+            If it is not a layer.
+        ValueError
+            If the layer belongs to a model already, or its name does.
+        """
+        self._not_in_fit("add")
+        if not isinstance(layer, layers_module.Layer):
+            raise TypeError(f"a layer must be an instance of fastnn.layers.Layer, got {layer!r}")
+        if layer._owned:
+            raise ValueError(f"the layer {layer!r} belongs to a model already; make a new one")
+        if self._layers and layer._declared_shape is not None:
+            raise ValueError(f"only the first layer of a model has an input shape, got {layer!r}")
+        self._append(layer)
+        shape = self._input_shape or self._layers[0]._declared_shape
+        if shape is not None:
+            try:
+                self._build(shape)
+            except BaseException:
+                self._layers.pop()._owned = False
+                raise
+        self._changed()
+
+    def _append(self, layer):
+        taken = {other.name for other in self._layers}
+        if layer.name is None:
+            base = type(layer).__name__.lower()
+            numbered = (f"{base}_{i}" if i else base for i in range(len(self._layers) + 1))
+            layer.name = next(candidate for candidate in numbered if candidate not in taken)
+        elif layer.name in taken:
+            raise ValueError(f"the name {layer.name!r} belongs to another layer of the model")
+        layer._owned = True
+        self._layers.append(layer)
+
+    def _changed(self):
+        """Forget what was compiled for other layers."""
+        raise NotImplementedError
+
+    @property
+    def layers(self):
+        return list(self._layers)
+
+    def get_layer(self, name=None, index=None):
+        """Return the layer with a name, or with an index."""
+        if (name is None) == (index is None):
+            raise ValueError("get_layer needs either a name or an index")
+        if index is not None:
+            return self._layers[validation.integer("index", index, -len(self._layers), len(self._layers) - 1)]
+        names = {layer.name: layer for layer in self._layers}
+        return names[validation.choice("layer", name, names)]
+
+    def _build(self, input_shape, initial=True):
+        done = sum(layer._shapes is not None for layer in self._layers)
+        self._network.extend(self._layers, done, input_shape, initial)
+        self._input_shape = input_shape
+        plan, _ = network.builder(self._layers, input_shape)
+        self._outputs, self._last_op = plan.width, max(plan.n_ops, 1) - 1
+
+    def build(self, input_shape):
+        """Create the weights of a model whose first layer has no input shape.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of a sample; a leading None for the batch axis is allowed.
+        """
+        if isinstance(input_shape, (tuple, list)) and len(input_shape) > 1 and input_shape[0] is None:
+            input_shape = input_shape[1:]
+        shape = validation.shape("input_shape", input_shape)
+        if self._input_shape is None:
+            self._need_layers()
+            self._build(shape)
+        elif shape != self._input_shape:
+            raise ValueError(f"the model is built already, with the input shape {self._input_shape}, not {shape}")
+
+    @property
+    def built(self):
+        """Whether the weights exist."""
+        return self._input_shape is not None
+
+    def _need_layers(self):
+        if not self._layers:
+            raise RuntimeError("the model has no layers; add some first")
+
+    def _need_built(self):
+        self._need_layers()
+        if not self.built:
+            raise RuntimeError(
+                "the model is not built yet: give its first layer an input_shape, or call build() or fit() first"
+            )
+
+    def _not_in_fit(self, what):
+        if self._network.live is not None:
+            raise RuntimeError(f"{what}() cannot run while the model is in fit()")
+
+    @property
+    def input_shape(self):
+        """Shape of the input, batch axis first: ``(None, ...)``."""
+        self._need_built()
+        return (None, *self._input_shape)
+
+    @property
+    def output_shape(self):
+        """Shape of the output, batch axis first: ``(None, outputs)``."""
+        self._need_built()
+        return (None, *network.shapes(self._layers, self._input_shape)[-1])
+
+    dtype = property(lambda self: self._network.dtype.name, doc="Name of the dtype of weights and computations.")
+    seed = property(lambda self: self._network.seed, doc="The seed that everything random comes from.")
+    backend = property(lambda self: self._network.backend.NAME, doc="Name of the backend that computes.")
+
+    # ------------------------------------------------------------------------------------------ weights
+
+    @property
+    def params(self):
+        """All parameters as one flat vector (P,), layer by layer, kernel then bias; read-only."""
+        self._need_built()
+        view = self._network.host().view()
+        view.flags.writeable = False
+        return view
+
+    def count_params(self):
+        """Return the number of parameters."""
+        self._need_built()
+        return sum(layer.count_params() for layer in self._layers)
+
+    def get_weights(self):
+        """Return copies of all weights as a list of arrays, layer by layer: kernel (n_in, n_out), bias (n_out,)."""
+        self._need_built()
+        return [weight for layer in self._layers for weight in layer.get_weights()]
+
+    def set_weights(self, weights):
+        """Replace all weights.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            As many and of the same shapes as `get_weights` returns; finite.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If they do not fit. Nothing has changed then.
+        """
+        self._need_built()
+        count = sum(len(layer._spans) for layer in self._layers)
+        if not isinstance(weights, (list, tuple)) or len(weights) != count:
+            got = f"{len(weights)} arrays" if isinstance(weights, (list, tuple)) else repr(weights)
+            raise ValueError(f"the model has {count} weights, got {got}")
+        todo = iter(weights)
+        parts = [
+            value.ravel() for layer in self._layers for value in layer.check_weights([next(todo) for _ in layer._spans])
+        ]
+        self._network.write(np.concatenate([np.empty(0, self._network.dtype), *parts]))
+
+    def summary(self, print_fn=print):
+        """Print a table of the layers: name and type, output shape, number of parameters."""
+        self._need_layers()
+        rows = []
+        for layer in self._layers:
+            shape = str(layer.output_shape) if self.built else "?"
+            count = f"{layer.count_params():,}" if self.built else "?"
+            rows.append((f"{layer.name} ({type(layer).__name__})", shape, count))
+        head = ("Layer (type)", "Output shape", "Param #")
+        widths = [max(len(row[i]) for row in [head, *rows]) + 2 for i in range(3)]
+        rule = "-" * sum(widths)
+        lines = [f'Model: "{self.name}"', rule]
+        lines += ["".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in [head]]
+        lines.append(rule)
+        lines += ["".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines.append(rule)
+        if self.built:
+            total = self.count_params()
+            lines.append(f"Total params: {total:,} ({total * self._network.dtype.itemsize / 1024:,.2f} KB)")
+        else:
+            lines.append("Total params: unknown until the model is built")
+        print_fn("\n".join(lines))

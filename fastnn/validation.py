@@ -1,0 +1,399 @@
+"""Arrays and parameters in, every user-facing error out. Nothing here changes a model."""
+
+import difflib
+import math
+import numbers
+import operator
+
+import numpy as np
+
+_UINT8 = np.dtype(np.uint8)
+
+
+# ---------------------------------------------------------------------------------------------- parameters
+
+
+def choice(kind, value, options, aliases=None):
+    """Return the name in `options` that `value` means, in any case and by any of its `aliases`."""
+    if not isinstance(value, str):
+        raise TypeError(f"{kind} must be a name (a string), got {value!r}")
+    for name in (value, value.lower()):
+        name = (aliases or {}).get(name, name)
+        if name in options:
+            return name
+    near = difflib.get_close_matches(value.lower(), [*options, *(aliases or {})], 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"unknown {kind} {value!r}.{hint} There are: {', '.join(map(repr, options))}.")
+
+
+def integer(name, value, low=None, high=None):
+    """Return `value` as an int from `low` to `high`, both inclusive."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise ValueError(f"{name} must be an integer {_interval(low, high)}, got {value!r}")
+    return number
+
+
+def number(name, value, low=-math.inf, high=math.inf, above=False, below=False):
+    """Return `value` as a finite float from `low` to `high`; `above` and `below` exclude the ends."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    result = float(value)
+    ok = math.isfinite(result) and low <= result <= high
+    if not ok or (above and result == low) or (below and result == high):
+        raise ValueError(f"{name} must be a finite number{_interval(low, high, above, below)}, got {value!r}")
+    return result
+
+
+def _interval(low, high, above=False, below=False):
+    low = None if low == -math.inf else low
+    high = None if high == math.inf else high
+    parts = []
+    if low is not None:
+        parts.append(f" {'above' if above else 'of at least'} {low}")
+    if high is not None:
+        parts.append(f" {'below' if below else 'of at most'} {high}")
+    return " and".join(parts)
+
+
+def flag(name, value):
+    """Return `value`, which must be True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def shape(name, value):
+    """Return a row's shape as a tuple of positive ints; an int stands for a tuple of one."""
+    sizes = value if isinstance(value, (tuple, list)) else (value,)
+    if not sizes:
+        raise ValueError(f"{name} must name at least one size, got {value!r}")
+    return tuple(integer(f"every size in {name}", size, low=1) for size in sizes)
+
+
+def sizes(value):
+    """Return the sizes of a network as a list of at least two positive ints."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple, np.ndarray)) or len(value) < 2:
+        raise ValueError(f"sizes must list at least two widths, from the inputs to the outputs, got {value!r}")
+    return [integer("every size in sizes", size, low=1) for size in value]
+
+
+def real_dtype(value):
+    """Return the dtype of the parameters: float32 or float64."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if value is None or dtype not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {value!r}")
+    return dtype.newbyteorder("=")
+
+
+def verbosity(value):
+    """Return `value`, which must be "auto", 0, 1 or 2."""
+    if isinstance(value, (str, int, np.integer)) and value in ("auto", 0, 1, 2):
+        return value if value == "auto" else int(value)
+    raise ValueError(f"verbose must be 'auto', 0 (quiet), 1 (progress bar) or 2 (a line an epoch), got {value!r}")
+
+
+def resolve(kind, identifier, base, table, aliases=None):
+    """Return the instance of `base` that a name, a class or an instance stands for."""
+    if isinstance(identifier, base):
+        return identifier
+    if not isinstance(identifier, str):
+        raise TypeError(f"{kind} must be a name or a fastnn {base.__name__}, got {identifier!r}")
+    return table[choice(kind, identifier, table, aliases)]()
+
+
+def serialize(instance, table):
+    """Describe an instance of one of the classes of `table`."""
+    for name, cls in table.items():
+        if type(instance) is cls:
+            return {"name": name, "config": instance.get_config()}
+    known = ", ".join(cls.__name__ for cls in table.values())
+    raise ValueError(f"cannot save {instance!r}: only {known} can be saved")
+
+
+def deserialize(kind, config, table):
+    """Return the instance that `serialize` described."""
+    if not isinstance(config, dict) or set(config) != {"name", "config"} or not isinstance(config["config"], dict):
+        raise ValueError(f"{kind} must be described by a name and a config, got {config!r}")
+    return table[choice(kind, config["name"], table)](**config["config"])
+
+
+# ---------------------------------------------------------------------------------------------- arrays
+
+
+def array(value, name, strings=False):
+    """Return `value` as an ndarray of booleans, integers, floats or, if allowed, strings."""
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} is a masked array with masked values; fill them first")
+    try:
+        result = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} cannot be read as an array: {error}") from None
+    if strings and result.dtype.kind == "O" and result.size and all(isinstance(v, str) for v in result.flat):
+        result = result.astype(str)
+    if strings and result.dtype.kind == "T":
+        result = result.astype(str)
+    if result.dtype.kind not in ("biufU" if strings else "biuf"):
+        raise TypeError(
+            f"{name} must hold numbers{' or strings' if strings else ''}, but it has the dtype {result.dtype}"
+            f"{' and the shape ' + str(result.shape) if result.ndim else ''}"
+        )
+    return result
+
+
+def _check_finite(converted, original, name):
+    # The sum is finite as a rule, and then so is every element; only otherwise look at each.
+    with np.errstate(all="ignore"):
+        total = np.add.reduce(converted, axis=None)
+    if math.isfinite(total):
+        return
+    bad = ~np.isfinite(converted).reshape(original.shape)
+    count = int(np.count_nonzero(bad))
+    if not count:
+        return
+    first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+    value = original[first]
+    what = f"values too large for {converted.dtype}" if np.isfinite(value) else "values that are NaN or infinite"
+    raise ValueError(
+        f"{name} has {count} {what}, out of {bad.size}; the first is {float(value)!r} at index "
+        f"{first if len(first) > 1 else first[0]}"
+    )
+
+
+def real(values, name, dtype, keep_uint8=True):
+    """C-contiguous, native, finite; uint8 as it is if asked, anything else in `dtype`."""
+    if values.dtype == _UINT8 and keep_uint8:
+        return np.ascontiguousarray(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = np.ascontiguousarray(values, dtype=dtype)
+    if values.dtype.kind == "f":
+        _check_finite(converted, values, name)
+    return converted
+
+
+def rows(x, name, width, dtype, input_shape=None):
+    """Check inputs.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, ...)
+    name : str
+        What to call it in a message.
+    width : int or None
+        Values that a row must have; None takes what comes.
+    dtype : numpy.dtype
+        The model's.
+    input_shape : tuple of int, optional
+        For the message.
+
+    Returns
+    -------
+    ndarray, shape (n, width)
+        C-contiguous; uint8 where `x` is, otherwise `dtype` and finite.
+    """
+    if type(x) is np.ndarray and x.ndim == 2 and x.shape[1] == width and x.flags.c_contiguous and x.shape[0]:
+        if x.dtype == _UINT8:
+            return x
+        if x.dtype == dtype:
+            _check_finite(x, x, name)
+            return x
+    values = array(x, name)
+    if values.ndim == 0:
+        raise ValueError(f"{name} must have one row a sample, got the single value {x!r}")
+    if values.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {values.shape}")
+    found = values.size // len(values)
+    if width is not None and found != width:
+        hint = ""
+        if values.ndim == 1 and len(values) == width:
+            hint = f"; for a single sample pass {name}[None]"
+        expected = f"{width} (input shape {input_shape})" if input_shape and len(input_shape) > 1 else width
+        raise ValueError(
+            f"{name} has the shape {values.shape}, which is {found} values a sample, but the model expects "
+            f"{expected}{hint}"
+        )
+    return real(values, name, dtype).reshape(len(values), found)
+
+
+def same_length(x, x_name, y, y_name):
+    """Raise if two arrays differ in their number of rows."""
+    if len(x) != len(y):
+        raise ValueError(
+            f"{x_name} and {y_name} must have as many rows: their shapes are {x.shape} and {np.shape(y)}, "
+            f"{len(x)} and {len(y)} rows"
+        )
+
+
+def label_array(y, name):
+    """Return labels as an array (n,), not yet checked against the classes."""
+    values = array(y, name, strings=True)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {values.shape}")
+    if values.ndim != 1:
+        hint = "; for rows of probabilities use the loss 'categorical_crossentropy'" if values.ndim == 2 else ""
+        raise ValueError(f"{name} must hold one label a sample, with the shape (n,), not {values.shape}{hint}")
+    return values
+
+
+def find_classes(values, name, n_classes):
+    """Return the sorted distinct strings in `values`, of which there must be `n_classes`."""
+    classes = np.unique(values)
+    if len(classes) != n_classes:
+        shown = ", ".join(map(repr, classes[:10].tolist())) + (", ..." if len(classes) > 10 else "")
+        raise ValueError(f"{name} has {len(classes)} classes ({shown}), but the model has outputs for {n_classes}")
+    return classes
+
+
+def labels(values, name, n_classes, classes=None):
+    """Check labels.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        From `label_array`.
+    name : str
+    n_classes : int
+    classes : ndarray of str, optional
+        Sorted names of the classes; strings are looked up in it.
+
+    Returns
+    -------
+    ndarray of int32, shape (n,)
+    """
+    if values.dtype.kind == "U":
+        if classes is None:
+            raise TypeError(f"{name} holds strings ({values[0]!r}), but the model was trained with integer labels")
+        index = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
+        wrong = classes[index] != values
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise ValueError(
+                f"{name} has an unknown class {values[first].item()!r} at index {first}; the model knows "
+                f"{classes.tolist()}"
+            )
+        return index.astype(np.int32)
+    if values.dtype.kind == "f":
+        _check_finite(values, values, name)
+        wrong = values != np.floor(values)
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise ValueError(f"{name} must hold integer labels, got {values[first].item()!r} at index {first}")
+    if values.dtype.kind != "b":
+        wrong = (values < 0) | (values >= n_classes)
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise ValueError(
+                f"{name} has the label {values[first].item()!r} at index {first}; labels must lie in 0 to "
+                f"{n_classes - 1}, for the model has {n_classes} outputs"
+            )
+    return np.ascontiguousarray(values, dtype=np.int32)
+
+
+def targets(y, name, width, dtype, unit=False, scale=1.0):
+    """Check targets with a number for every output.
+
+    Parameters
+    ----------
+    y : array_like, shape (n, width), or (n,) if width is 1
+    name : str
+    width : int
+    dtype : numpy.dtype
+    unit : bool
+        Whether they must lie in [0, 1].
+    scale : float
+        What uint8 targets will be multiplied by.
+
+    Returns
+    -------
+    ndarray, shape (n, width)
+        C-contiguous; uint8 where `y` is, otherwise `dtype` and finite.
+    """
+    values = array(y, name)
+    if values.ndim == 0:
+        raise ValueError(f"{name} must have one row a sample, got the single value {y!r}")
+    if values.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {values.shape}")
+    found = values.size // len(values)
+    if found != width:
+        hint = ""
+        if found == 1 and unit:
+            hint = "; for labels use the loss 'sparse_categorical_crossentropy'"
+        raise ValueError(
+            f"{name} has the shape {values.shape}, which is {found} values a sample, but the model has {width} "
+            f"outputs{hint}"
+        )
+    result = real(values, name, dtype).reshape(len(values), width)
+    if unit:
+        factor = scale if result.dtype == _UINT8 else 1.0
+        low, high = float(result.min()) * factor, float(result.max()) * factor
+        if low < 0.0 or high > 1.0:
+            raise ValueError(f"{name} must lie in [0, 1] for a cross-entropy, but it goes from {low!r} to {high!r}")
+    return result
+
+
+def is_one_hot(y):
+    """Whether the rows of an array (n, classes) hold a single one among zeros."""
+    return bool(((y == 0) | (y == 1)).all() and (np.count_nonzero(y, axis=1) == 1).all())
+
+
+def sample_weight(weights, name, n, dtype):
+    """Return weights (n,) in `dtype`, finite; None stays None."""
+    if weights is None:
+        return None
+    values = array(weights, name)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (n,):
+        raise ValueError(f"{name} must hold one weight a sample, with the shape ({n},), got the shape {values.shape}")
+    return real(values, name, dtype, keep_uint8=False)
+
+
+def class_weight(weights, n_classes, classes=None):
+    """Return the weight of every class (n_classes,), float64; classes that are not named weigh 1.
+
+    Parameters
+    ----------
+    weights : dict
+        Class (a label, or a name where `classes` is given) to weight.
+    n_classes : int
+    classes : ndarray of str, optional
+    """
+    if not isinstance(weights, dict):
+        raise TypeError(f"class_weight must be a dict of class to weight, got {weights!r}")
+    result = np.ones(n_classes)
+    names = None if classes is None else classes.tolist()
+    for key, value in weights.items():
+        if names is not None and isinstance(key, str):
+            if key not in names:
+                raise ValueError(f"class_weight has the unknown class {key!r}; the model knows {names}")
+            index = names.index(key)
+        else:
+            try:
+                index = operator.index(key)
+            except TypeError:
+                index = -1
+            if not 0 <= index < n_classes:
+                raise ValueError(f"class_weight has the unknown class {key!r}; labels lie in 0 to {n_classes - 1}")
+        result[index] = number(f"the weight of class {key!r} in class_weight", value, low=0.0)
+    return result
+
+
+def split_at(fraction, n):
+    """Return the row at which `validation_split` cuts: the rows from it on validate."""
+    fraction = number("validation_split", fraction, low=0.0, high=1.0, below=True)
+    if fraction == 0.0:
+        return n
+    cut = math.floor(n * (1.0 - fraction))
+    if cut in (0, n):
+        raise ValueError(f"validation_split={fraction!r} leaves no rows to train on or to validate with, out of {n}")
+    return cut
