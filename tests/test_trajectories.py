@@ -20,8 +20,8 @@ ROWS = STEPS * BATCH - 5  # the last batch is ragged
 # near its epsilon, leaves two digits to spare.
 RTOL, ATOL = 1e-9, 1e-11
 # Float32: how far rounding may carry a trajectory depends on the network, so that the reference's own way from float64
-# is the measure. The tables allow 4 to 8 eps to an operation of which the reference makes about one, so a backend may go
-# this many times as far; the floor is for networks that the reference happens to hit to the last bit.
+# is the measure. The tables allow 4 to 8 eps to an operation of which the reference makes about one, so a backend may
+# go this many times as far; the floor is for networks that the reference happens to hit to the last bit.
 TIMES, FLOOR = 8.0, 8 * np.finfo(np.float32).eps
 # And the reference itself stays within this share of the way that the weights have gone in ten steps.
 REFERENCE_FLOAT32 = 1e-5
