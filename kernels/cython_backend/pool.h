@@ -41,7 +41,7 @@ static inline void barrier_wait(barrier_t *b, long n) {
         return;
     }
     for (long spins = 0; __atomic_load_n(&b->generation, __ATOMIC_ACQUIRE) == mine; spins++) {
-        if (spins < 4000) pool_relax();
+        if (spins < 400) pool_relax();
         else sched_yield();
     }
 }
