@@ -36,6 +36,8 @@ class Autoencoder(Sequential):
         If an argument has a value that it cannot have.
     """
 
+    _reproduces = True
+
     def __init__(
         self,
         sizes,
@@ -72,10 +74,6 @@ class Autoencoder(Sequential):
         )
         self.encoder_layers = len(encoder)
         self.compile(optimizer, losses.get(loss), metrics)
-
-    def _check_targets(self, y, name, x, outputs, learn):
-        # The checked rows would do, but a float copy of x is not made twice: both lead to the same array or view.
-        return super()._check_targets(x if y is None else y, name, x, outputs, learn)
 
     def _unpack_validation(self, data):
         if isinstance(data, (tuple, list)):
@@ -144,9 +142,9 @@ class Autoencoder(Sequential):
             self._network.backend.loss(mse, y, target, errors[start : start + _ROWS], np.empty_like(y))
         return errors
 
-    def _extra_config(self):
-        return {"encoder_layers": self.encoder_layers}
+    def get_config(self):
+        return {**super().get_config(), "encoder_layers": self.encoder_layers}
 
-    def _restore_extra(self, config):
+    def _restore(self, config):
         count = len(self._layers) - 1
         self.encoder_layers = validation.integer("encoder_layers", config["encoder_layers"], low=1, high=count)

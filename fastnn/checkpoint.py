@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from . import layers as layers_module
-from . import losses, metrics, optimizers, validation
+from . import losses, metrics, optimizers, targets, validation
 
 FORMAT = "fastnn"
 VERSION = 1
@@ -238,10 +238,15 @@ def _rebuild(config, backend, threads):
         model._append(layers_module.deserialize(described))
     model._need_layers()
     model._build(validation.shape("input_shape", about["input_shape"]), initial=False)
-    model._restore_extra(about)
+    model._restore(about)
     if about["classes"] is not None:
-        model.classes = validation.label_array(about["classes"], "classes")
-        if model.classes.dtype.kind != "U" or len(model.classes) != max(model._outputs, 2):
+        model.classes = targets.label_array(about["classes"], "classes")
+        expected = np.unique(model.classes)
+        if (
+            expected.dtype.kind != "U"
+            or expected.tolist() != about["classes"]
+            or len(expected) != max(model._outputs, 2)
+        ):
             raise ValueError(f"its classes are {about['classes']!r}")
     if about["compile"] is not None:
         compiled = about["compile"]

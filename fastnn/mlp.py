@@ -1,10 +1,8 @@
 """MLP: a network of dense layers that comes compiled."""
 
-import numpy as np
-
-from . import losses, validation
+from . import losses, targets, validation
 from .layers import Dense, Dropout
-from .sequential import Sequential, Targets
+from .sequential import Sequential
 
 _TASKS = {  # task -> output activation, loss, metrics
     "classification": ("softmax", "sparse_categorical_crossentropy", ("accuracy",)),
@@ -104,32 +102,13 @@ class MLP(Sequential):
         )
         self.compile(optimizer, loss, default_metrics if metrics is None else metrics)
 
-    def _check_targets(self, y, name, x, outputs, learn):
-        if self.task != "classification" or y is None:
-            return super()._check_targets(y, name, x, outputs, learn)
-        values = validation.array(y, name, strings=True)
-        kernel = self._loss.kernel
-        if values.ndim == 2 and values.shape[1] == outputs > 1 and values.dtype.kind != "U":
-            values = validation.targets(values, name, outputs, self._network.dtype, unit=True)
-            crossentropy = kernel in ("sparse_categorical_crossentropy", "categorical_crossentropy")
-            if crossentropy and validation.is_one_hot(values):
-                return Targets(values.argmax(axis=1).astype(np.int32), "sparse_categorical_crossentropy")
-            return Targets(values, "categorical_crossentropy" if crossentropy else kernel)
-        if outputs == 1:
-            if values.dtype.kind != "U":
-                return Targets(validation.targets(values, name, 1, self._network.dtype, unit=True), kernel)
-            targets = self._check_labels(values, name, 2, 2, learn)
-            targets.y = targets.y[:, None].astype(self._network.dtype)
-            targets.loss = kernel
-            return targets
-        targets = self._check_labels(values, name, outputs, outputs, learn)
-        if kernel not in ("sparse_categorical_crossentropy", "categorical_crossentropy"):
-            targets.y = np.eye(outputs, dtype=self._network.dtype)[targets.y]
-            targets.loss = kernel
-        return targets
+    def _check_targets(self, y, name, wanted):
+        if self.task == "classification":
+            return targets.check_classes(y, name, wanted)
+        return super()._check_targets(y, name, wanted)
 
-    def _extra_config(self):
-        return {"task": self.task}
+    def get_config(self):
+        return {**super().get_config(), "task": self.task}
 
-    def _restore_extra(self, config):
+    def _restore(self, config):
         self.task = validation.choice("task", config["task"], _TASKS)

@@ -1,27 +1,14 @@
 """Sequential: a list of layers that is compiled, trained, evaluated and saved."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from . import callbacks as callbacks_module
 from . import checkpoint, losses, network, optimizers, training, validation
-from . import layers as layers_module
 from . import metrics as metrics_module
-from .kernels import losses as loss_table
-from .kernels.plan import OP_IN
+from . import targets as targets_module
 from .stack import LayerStack
-
-
-@dataclass
-class Targets:
-    """Checked targets, the row of the loss that takes them, the scale of uint8 targets, and the names of classes."""
-
-    y: np.ndarray
-    loss: str
-    scale: float = 1.0
-    classes: np.ndarray | None = None
 
 
 class Sequential(LayerStack):
@@ -62,14 +49,11 @@ class Sequential(LayerStack):
         If an argument has a value that it cannot have.
     """
 
+    # Whether the targets are the inputs where there are no others.
+    _reproduces = False
     classes = None
     history = None
     stop_training = False
-
-    def _changed(self):
-        self._optimizer = self._loss = self._metrics = None
-        self._plans = {}
-        self._network.drop()
 
     # ------------------------------------------------------------------------------------------ compile
 
@@ -119,58 +103,26 @@ class Sequential(LayerStack):
         if self._loss is None:
             raise RuntimeError("the model is not compiled: call compile(optimizer, loss) first")
 
-    def _make_plan(self, optimizer, loss, chosen, row, scale, input_shape):
-        builder, _ = network.builder(self._layers, input_shape)
-        return builder.build(
-            loss=row,
-            metrics=[metrics_module.resolve(name, row, builder.width) for _, name in chosen],
-            optimizer=optimizer.kernel if optimizer else "sgd",
-            hyper=optimizer.hyper if optimizer else None,
-            dtype=self._network.dtype,
-            from_logits=loss.from_logits,
-            input_scale=self.input_scale,
-            target_scale=scale,
-        )
-
-    def _inference_plan(self, row=None, scale=1.0):
-        key = (row, scale)
-        if key not in self._plans:
-            if self._loss is None:  # predict works without compile
-                plan = self._make_plan(None, losses.MeanSquaredError(), [], "mse", scale, self._input_shape)
-            else:
-                row = row or self._loss.kernel
-                plan = self._make_plan(None, self._loss, self._metrics, row, scale, self._input_shape)
-            self._plans[key] = plan
-        return self._plans[key]
-
     # ------------------------------------------------------------------------------------------ data
 
-    def _check_targets(self, y, name, x, outputs, learn):
-        """Check targets against the loss; with `learn`, names of classes may be new. x: the inputs as given."""
-        if y is None:
-            raise ValueError(f"{name} is missing: the model needs targets")
-        row = loss_table.LOSS_BY_NAME[self._loss.kernel]
-        if row.labels:
-            return self._check_labels(y, name, outputs, outputs, learn)
-        # A network that is to reproduce its input sees it scaled, so its targets must be scaled alike.
-        scale = self.input_scale if y is x else 1.0
-        unit = row.link is not None
-        return Targets(validation.targets(y, name, outputs, self._network.dtype, unit, scale), row.name, scale)
+    def _check_targets(self, y, name, wanted):
+        return targets_module.check(y, name, wanted)
 
-    def _check_labels(self, y, name, outputs, n_classes, learn):
-        values = validation.label_array(y, name)
-        classes = self.classes
-        if values.dtype.kind == "U" and classes is None and learn and self._network.step == 0:
-            classes = validation.find_classes(values, name, n_classes)
-        y = validation.labels(values, name, n_classes, classes)
-        return Targets(y, "sparse_categorical_crossentropy", classes=classes)
-
-    def _check_pair(self, x, y, weights, names, input_shape, outputs, learn=False):
+    def _check_pair(self, x, y, weights, names, input_shape, classes, learn=False):
         x_name, y_name, weights_name = names
-        rows = validation.rows(x, x_name, math.prod(input_shape), self._network.dtype, input_shape)
-        targets = self._check_targets(y, y_name, x, outputs, learn)
+        dtype = self._network.dtype
+        rows = validation.rows(x, x_name, math.prod(input_shape), dtype, input_shape)
+        outputs = math.prod(network.shapes(self._layers, input_shape)[-1])
+        learn = learn and self._network.step == 0
+        wanted = targets_module.Wanted(self._loss.kernel, outputs, dtype, classes, learn)
+        if (y is x or (y is None and self._reproduces)) and not wanted.row.labels:
+            targets = targets_module.reproduce(rows, y_name, wanted, self.input_scale)
+        elif y is None:
+            raise ValueError(f"{y_name} is missing: the model needs targets")
+        else:
+            targets = self._check_targets(y, y_name, wanted)
         validation.same_length(rows, x_name, targets.y, y_name)
-        weights = validation.sample_weight(weights, weights_name, len(rows), self._network.dtype)
+        weights = validation.sample_weight(weights, weights_name, len(rows), dtype)
         return training.Data(rows, targets.y, weights), targets
 
     def _unpack_validation(self, data):
@@ -178,18 +130,23 @@ class Sequential(LayerStack):
             raise ValueError("validation_data must be a tuple (x, y) or (x, y, sample_weight)")
         return (*data, None)[:3]
 
-    def _class_weights(self, targets, class_weight, outputs):
-        """Return the weight of every row by its class (n,), float64."""
-        y = targets.y
-        if y.ndim == 1:
-            index, n_classes = y, outputs
-        elif targets.loss == "binary_crossentropy" and outputs == 1:
-            index, n_classes = (y[:, 0] > 0.5).astype(np.int64), 2
-        elif outputs > 1 and (targets.loss == "categorical_crossentropy" or validation.is_one_hot(y)):
-            index, n_classes = y.argmax(axis=1), outputs
-        else:
-            raise ValueError("class_weight needs targets that are classes, one a sample; use sample_weight instead")
-        return validation.class_weight(class_weight, n_classes, targets.classes)[index]
+    def _fit_data(self, x, y, sample_weight, class_weight, validation_split, validation_data, input_shape):
+        """Check the data of a fit; return training data, their targets, and both or None of what validates."""
+        names = ("x", "y", "sample_weight")
+        data, targets = self._check_pair(x, y, sample_weight, names, input_shape, self.classes, learn=True)
+        train = data
+        if class_weight is not None:
+            outputs = math.prod(network.shapes(self._layers, input_shape)[-1])
+            by_class = targets_module.class_weights(targets, class_weight, outputs).astype(self._network.dtype)
+            train = training.Data(data.x, data.y, by_class if data.weights is None else data.weights * by_class)
+        cut = validation.split_at(validation_split, len(data))
+        if validation_data is not None:
+            parts = self._unpack_validation(validation_data)
+            names = tuple(f"validation {name}" for name in names)
+            return train, targets, *self._check_pair(*parts, names, input_shape, targets.classes)
+        if cut == len(data):
+            return train, targets, None, None
+        return train.rows(0, cut), targets, data.rows(cut, len(data)), targets
 
     # ------------------------------------------------------------------------------------------ training
 
@@ -263,45 +220,23 @@ class Sequential(LayerStack):
         shuffle = validation.flag("shuffle", shuffle)
         input_shape = self._input_shape
         if input_shape is None:
-            found = validation.rows(x, "x", None, self._network.dtype)
-            shape = np.shape(x)[1:]
-            input_shape = shape if math.prod(shape) == found.shape[1] and shape else (found.shape[1],)
-        outputs = math.prod(network.shapes(self._layers, input_shape)[-1])
-        data, targets = self._check_pair(
-            x, y, sample_weight, ("x", "y", "sample_weight"), input_shape, outputs, learn=True
+            input_shape = validation.array(x, "x").shape[1:] or (1,)
+        data, targets, held_out, held_out_targets = self._fit_data(
+            x, y, sample_weight, class_weight, validation_split, validation_data, input_shape
         )
-        if class_weight is not None:
-            by_class = self._class_weights(targets, class_weight, outputs).astype(self._network.dtype)
-            data.weights = by_class if data.weights is None else data.weights * by_class
-        names = ["loss", *(key for key, _ in self._metrics)]
-        cut = validation.split_at(validation_split, len(data))
-        held_out = None
-        if validation_data is not None:
-            x_val, y_val, w_val = self._unpack_validation(validation_data)
-            where = ("validation x", "validation y", "validation sample_weight")
-            remembered, self.classes = self.classes, targets.classes
-            try:
-                held_out, val_targets = self._check_pair(x_val, y_val, w_val, where, input_shape, outputs)
-            finally:
-                self.classes = remembered
-        elif cut < len(data):
-            unweighted = validation.sample_weight(sample_weight, "sample_weight", len(data), self._network.dtype)
-            held_out = training.Data(data.x[cut:], data.y[cut:], None if unweighted is None else unweighted[cut:])
-            val_targets = targets
-            data = training.Data(data.x[:cut], data.y[:cut], None if data.weights is None else data.weights[:cut])
         plan = self._make_plan(self._optimizer, self._loss, self._metrics, targets.loss, targets.scale, input_shape)
 
         # Everything is checked: from here on the model changes.
         if self._input_shape is None:
             self._build(input_shape)
-        self.classes = targets.classes if targets.classes is not None else self.classes
+        self.classes = targets.classes
         if self._network.state.shape != (plan.n_slots, plan.n_params):
             self._network.reset_state(plan.n_slots)
         validate = None
         if held_out is not None:
 
             def validate():
-                logs = self._evaluate(held_out, val_targets, network.ROWS)
+                logs = self._evaluate(held_out, held_out_targets, network.ROWS)
                 return {f"val_{name}": value for name, value in logs.items()}
 
         steps = math.ceil(len(data) / batch_size)
@@ -315,7 +250,7 @@ class Sequential(LayerStack):
             plan,
             data,
             validate,
-            names,
+            ["loss", *(key for key, _ in self._metrics)],
             self._loss.name,
             batch_size=batch_size,
             epochs=epochs,
@@ -361,55 +296,13 @@ class Sequential(LayerStack):
         rows = network.ROWS if batch_size is None else validation.integer("batch_size", batch_size, low=1)
         verbose = validation.verbosity(verbose)
         names = ("x", "y", "sample_weight")
-        data, targets = self._check_pair(x, y, sample_weight, names, self._input_shape, self._outputs)
+        data, targets = self._check_pair(x, y, sample_weight, names, self._input_shape, self.classes)
         logs = self._evaluate(data, targets, min(rows, max(len(data), network.ROWS)))
         if verbose in (1, 2):
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
         if validation.flag("return_dict", return_dict):
             return logs
         return list(logs.values()) if len(logs) > 1 else logs["loss"]
-
-    def predict(self, x, batch_size=None, verbose="auto"):
-        """Compute the outputs.
-
-        Parameters
-        ----------
-        x : array_like, shape (n, ...)
-        batch_size : int, optional
-            Rows to work on at a time; the result does not depend on it but for rounding.
-        verbose : {"auto", 0, 1, 2}, default "auto"
-            Taken for Keras's sake: nothing is shown.
-
-        Returns
-        -------
-        ndarray, shape (n, outputs), of the model's dtype
-
-        Raises
-        ------
-        ValueError, TypeError
-            If an argument is not right.
-        RuntimeError
-            If the model is not built.
-        """
-        if self._input_shape is None:
-            self._need_built()
-        if verbose != "auto":
-            validation.verbosity(verbose)
-        return self._forward(x, "x", 0, self._last_op, self._outputs, batch_size)
-
-    def _forward(self, x, name, first, last, outputs, batch_size):
-        x = validation.rows(x, name, self._width(first), self._network.dtype, None if first else self._input_shape)
-        rows = network.ROWS
-        if batch_size is not None:
-            rows = min(validation.integer("batch_size", batch_size, low=1), max(len(x), network.ROWS))
-        out = np.empty((len(x), outputs), self._network.dtype)
-        plan = self._plans.get((None, 1.0)) or self._inference_plan()
-        self._network.forward(plan, x, first, last, out, rows)
-        return out
-
-    def _width(self, op):
-        """Width of the input of an operation of the plan."""
-        return int(self._inference_plan().ops[op, OP_IN])
 
     def predict_classes(self, x, batch_size=None):
         """Compute the classes that the outputs stand for.
@@ -461,20 +354,8 @@ class Sequential(LayerStack):
                 "loss": losses.serialize(self._loss),
                 "metrics": [list(pair) for pair in self._metrics],
             }
-        return {
-            "name": self.name,
-            "layers": [layers_module.serialize(layer) for layer in self._layers],
-            "input_shape": self._input_shape and list(self._input_shape),
-            "dtype": self.dtype,
-            "seed": self.seed,
-            "input_scale": self.input_scale,
-            "compile": compiled,
-            "classes": None if self.classes is None else self.classes.tolist(),
-            **self._extra_config(),
-        }
+        classes = None if self.classes is None else self.classes.tolist()
+        return {**super().get_config(), "compile": compiled, "classes": classes}
 
-    def _extra_config(self):
-        return {}
-
-    def _restore_extra(self, config):
-        pass
+    def _restore(self, config):
+        """Take in what a subclass adds to the configuration."""

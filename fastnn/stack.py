@@ -1,17 +1,20 @@
-"""The layers of a model, their shapes and their weights."""
+"""The layers of a model, their shapes, their weights, and what they predict."""
 
+import math
 import secrets
 
 import numpy as np
 
 from . import layers as layers_module
-from . import network, validation
+from . import losses, network, validation
+from . import metrics as metrics_module
+from .kernels.plan import OP_IN
 
 _UINT8_SCALE = 1.0 / 255.0
 
 
 class LayerStack:
-    """What `Sequential` is without training: layers, shapes and weights."""
+    """What `Sequential` is without training: layers, shapes, weights and predictions."""
 
     def __init__(
         self,
@@ -37,10 +40,13 @@ class LayerStack:
         self._network = network.Network(validation.real_dtype(dtype), seed, backend, threads)
         self._layers = []
         self._input_shape = None
-        self._outputs = None  # width of the output, once built
-        self._last_op = None
+        self._inputs = self._outputs = self._last_op = None  # widths, and the last operation, once built
         self._changed()
-        for layer in layers if layers is not None else ():
+        if not isinstance(layers, (list, tuple, type(None))):
+            raise TypeError(f"layers must be a list of layers, got {layers!r}")
+        for layer in layers or ():
+            self._check_layer(layer)
+        for layer in layers or ():
             self.add(layer)
 
     # ------------------------------------------------------------------------------------------ layers
@@ -60,10 +66,7 @@ class LayerStack:
             If the layer belongs to a model already, or its name does.
         """
         self._not_in_fit("add")
-        if not isinstance(layer, layers_module.Layer):
-            raise TypeError(f"a layer must be an instance of fastnn.layers.Layer, got {layer!r}")
-        if layer._owned:
-            raise ValueError(f"the layer {layer!r} belongs to a model already; make a new one")
+        self._check_layer(layer)
         if self._layers and layer._declared_shape is not None:
             raise ValueError(f"only the first layer of a model has an input shape, got {layer!r}")
         self._append(layer)
@@ -75,6 +78,13 @@ class LayerStack:
                 self._layers.pop()._owned = False
                 raise
         self._changed()
+
+    @staticmethod
+    def _check_layer(layer):
+        if not isinstance(layer, layers_module.Layer):
+            raise TypeError(f"a layer must be an instance of fastnn.layers.Layer, got {layer!r}")
+        if layer._owned:
+            raise ValueError(f"the layer {layer!r} belongs to a model already; make a new one")
 
     def _append(self, layer):
         taken = {other.name for other in self._layers}
@@ -89,7 +99,9 @@ class LayerStack:
 
     def _changed(self):
         """Forget what was compiled for other layers."""
-        raise NotImplementedError
+        self._optimizer = self._loss = self._metrics = None
+        self._plans = {}
+        self._network.drop()
 
     @property
     def layers(self):
@@ -109,7 +121,8 @@ class LayerStack:
         self._network.extend(self._layers, done, input_shape, initial)
         self._input_shape = input_shape
         plan, _ = network.builder(self._layers, input_shape)
-        self._outputs, self._last_op = plan.width, max(plan.n_ops, 1) - 1
+        self._inputs, self._outputs = math.prod(input_shape), plan.width
+        self._last_op = max(plan.n_ops, 1) - 1
 
     def build(self, input_shape):
         """Create the weights of a model whose first layer has no input shape.
@@ -230,3 +243,83 @@ class LayerStack:
         else:
             lines.append("Total params: unknown until the model is built")
         print_fn("\n".join(lines))
+
+    # ------------------------------------------------------------------------------------------ inference
+
+    def _make_plan(self, optimizer, loss, chosen, row, scale, input_shape):
+        builder, _ = network.builder(self._layers, input_shape)
+        return builder.build(
+            loss=row,
+            metrics=[metrics_module.resolve(name, row, builder.width) for _, name in chosen],
+            optimizer=optimizer.kernel if optimizer else "sgd",
+            hyper=optimizer.hyper if optimizer else None,
+            dtype=self._network.dtype,
+            from_logits=loss.from_logits,
+            input_scale=self.input_scale,
+            target_scale=scale,
+        )
+
+    def _inference_plan(self, row=None, scale=1.0):
+        key = (row, scale)
+        if key not in self._plans:
+            if self._loss is None:  # predict works without compile
+                plan = self._make_plan(None, losses.MeanSquaredError(), [], "mse", scale, self._input_shape)
+            else:
+                row = row or self._loss.kernel
+                plan = self._make_plan(None, self._loss, self._metrics, row, scale, self._input_shape)
+            self._plans[key] = plan
+        return self._plans[key]
+
+    def predict(self, x, batch_size=None, verbose="auto"):
+        """Compute the outputs.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, ...)
+        batch_size : int, optional
+            Rows to work on at a time; the result does not depend on it but for rounding.
+        verbose : {"auto", 0, 1, 2}, default "auto"
+            Taken for Keras's sake: nothing is shown.
+
+        Returns
+        -------
+        ndarray, shape (n, outputs), of the model's dtype
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is not right.
+        RuntimeError
+            If the model is not built.
+        """
+        if self._input_shape is None:
+            self._need_built()
+        if verbose != "auto":
+            validation.verbosity(verbose)
+        return self._forward(x, "x", 0, self._last_op, self._outputs, batch_size)
+
+    def _forward(self, x, name, first, last, outputs, batch_size):
+        width, shape = (self._width(first), None) if first else (self._inputs, self._input_shape)
+        x = validation.rows(x, name, width, self._network.dtype, shape)
+        rows = network.ROWS
+        if batch_size is not None:
+            rows = min(validation.integer("batch_size", batch_size, low=1), max(len(x), network.ROWS))
+        out = np.empty((len(x), outputs), self._network.dtype)
+        plan = self._plans.get((None, 1.0)) or self._inference_plan()
+        self._network.forward(plan, x, first, last, out, rows)
+        return out
+
+    def _width(self, op):
+        """Width of the input of an operation of the plan."""
+        return int(self._inference_plan().ops[op, OP_IN])
+
+    def get_config(self):
+        """Describe the model without its weights as a dict that JSON can hold."""
+        return {
+            "name": self.name,
+            "layers": [layers_module.serialize(layer) for layer in self._layers],
+            "input_shape": self._input_shape and list(self._input_shape),
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "input_scale": self.input_scale,
+        }

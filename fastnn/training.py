@@ -33,6 +33,11 @@ class Data:
     def __len__(self):
         return len(self.x)
 
+    def rows(self, start, stop):
+        """Return some of the rows, as views."""
+        weights = None if self.weights is None else self.weights[start:stop]
+        return Data(self.x[start:stop], self.y[start:stop], weights)
+
 
 @contextlib.contextmanager
 def deferred_interrupt():
@@ -136,7 +141,7 @@ class Session:
                 with contextlib.suppress(FloatingPointError):
                     self.sync()
                 rows = len(order[done * self.batch_size : (done + 1) * self.batch_size])
-                raise self._error(f"the loss {self.loss!r} became {float(sums[done, 0]) / rows!r}", failed, rates[done])
+                raise self._error(f"the loss became {float(sums[done, 0]) / rows!r}", failed, rates[done])
 
     def sync(self):
         """Write the weights to the host unless they are there.
@@ -231,8 +236,8 @@ class Session:
         kept = self.network.step - self.first_step
         whose = f"those after {kept} batches of that epoch" if kept >= 0 else "those of an earlier epoch"
         return FloatingPointError(
-            f"{what} in epoch {self.epoch + 1}, batch {step - self.first_step + 1}, at the learning rate "
-            f"{float(rate)!r} with the loss {self.loss!r}. Try a lower learning rate, and inputs and targets scaled to "
+            f"{what} in epoch {self.epoch + 1}, batch {step - self.first_step + 1}, with the loss {self.loss!r} and "
+            f"the learning rate {float(rate)!r}. Try a lower learning rate, and inputs and targets scaled to "
             f"about [-1, 1]. The model keeps the last finite weights, {whose}."
         )
 
@@ -294,7 +299,10 @@ def fit(model, network, plan, data, validate, names, loss, *, batch_size, epochs
     """
     session = Session(network, plan, data, min(batch_size, len(data)), loss, model.optimizer)
     pace = Pace()
-    network.live = session
+    with network.lock:
+        if network.live is not None:
+            raise RuntimeError("the model is in fit() already, in another thread")
+        network.live = session
     try:
         callbacks.on_train_begin()
         logs = {}

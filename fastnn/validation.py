@@ -149,10 +149,14 @@ def array(value, name, strings=False):
     return result
 
 
-def _check_finite(converted, original, name):
-    # The sum is finite as a rule, and then so is every element; only otherwise look at each.
-    with np.errstate(all="ignore"):
-        total = np.add.reduce(converted, axis=None)
+def check_finite(converted, original, name):
+    # A sum is finite as a rule, and then so is every element; only otherwise look at each. For few elements, as in a
+    # prediction of one row, what counts is the call: vdot is the cheapest and never warns.
+    if converted.size < 8192:
+        total = np.vdot(converted, converted)
+    else:
+        with np.errstate(all="ignore"):
+            total = np.add.reduce(converted, axis=None)
     if math.isfinite(total):
         return
     bad = ~np.isfinite(converted).reshape(original.shape)
@@ -175,7 +179,7 @@ def real(values, name, dtype, keep_uint8=True):
     with np.errstate(over="ignore", invalid="ignore"):
         converted = np.ascontiguousarray(values, dtype=dtype)
     if values.dtype.kind == "f":
-        _check_finite(converted, values, name)
+        check_finite(converted, values, name)
     return converted
 
 
@@ -203,7 +207,7 @@ def rows(x, name, width, dtype, input_shape=None):
         if x.dtype == _UINT8:
             return x
         if x.dtype == dtype:
-            _check_finite(x, x, name)
+            check_finite(x, x, name)
             return x
     values = array(x, name)
     if values.ndim == 0:
@@ -232,120 +236,6 @@ def same_length(x, x_name, y, y_name):
         )
 
 
-def label_array(y, name):
-    """Return labels as an array (n,), not yet checked against the classes."""
-    values = array(y, name, strings=True)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.size == 0:
-        raise ValueError(f"{name} is empty: its shape is {values.shape}")
-    if values.ndim != 1:
-        hint = "; for rows of probabilities use the loss 'categorical_crossentropy'" if values.ndim == 2 else ""
-        raise ValueError(f"{name} must hold one label a sample, with the shape (n,), not {values.shape}{hint}")
-    return values
-
-
-def find_classes(values, name, n_classes):
-    """Return the sorted distinct strings in `values`, of which there must be `n_classes`."""
-    classes = np.unique(values)
-    if len(classes) != n_classes:
-        shown = ", ".join(map(repr, classes[:10].tolist())) + (", ..." if len(classes) > 10 else "")
-        raise ValueError(f"{name} has {len(classes)} classes ({shown}), but the model has outputs for {n_classes}")
-    return classes
-
-
-def labels(values, name, n_classes, classes=None):
-    """Check labels.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n,)
-        From `label_array`.
-    name : str
-    n_classes : int
-    classes : ndarray of str, optional
-        Sorted names of the classes; strings are looked up in it.
-
-    Returns
-    -------
-    ndarray of int32, shape (n,)
-    """
-    if values.dtype.kind == "U":
-        if classes is None:
-            raise TypeError(f"{name} holds strings ({values[0]!r}), but the model was trained with integer labels")
-        index = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
-        wrong = classes[index] != values
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise ValueError(
-                f"{name} has an unknown class {values[first].item()!r} at index {first}; the model knows "
-                f"{classes.tolist()}"
-            )
-        return index.astype(np.int32)
-    if values.dtype.kind == "f":
-        _check_finite(values, values, name)
-        wrong = values != np.floor(values)
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise ValueError(f"{name} must hold integer labels, got {values[first].item()!r} at index {first}")
-    if values.dtype.kind != "b":
-        wrong = (values < 0) | (values >= n_classes)
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise ValueError(
-                f"{name} has the label {values[first].item()!r} at index {first}; labels must lie in 0 to "
-                f"{n_classes - 1}, for the model has {n_classes} outputs"
-            )
-    return np.ascontiguousarray(values, dtype=np.int32)
-
-
-def targets(y, name, width, dtype, unit=False, scale=1.0):
-    """Check targets with a number for every output.
-
-    Parameters
-    ----------
-    y : array_like, shape (n, width), or (n,) if width is 1
-    name : str
-    width : int
-    dtype : numpy.dtype
-    unit : bool
-        Whether they must lie in [0, 1].
-    scale : float
-        What uint8 targets will be multiplied by.
-
-    Returns
-    -------
-    ndarray, shape (n, width)
-        C-contiguous; uint8 where `y` is, otherwise `dtype` and finite.
-    """
-    values = array(y, name)
-    if values.ndim == 0:
-        raise ValueError(f"{name} must have one row a sample, got the single value {y!r}")
-    if values.size == 0:
-        raise ValueError(f"{name} is empty: its shape is {values.shape}")
-    found = values.size // len(values)
-    if found != width:
-        hint = ""
-        if found == 1 and unit:
-            hint = "; for labels use the loss 'sparse_categorical_crossentropy'"
-        raise ValueError(
-            f"{name} has the shape {values.shape}, which is {found} values a sample, but the model has {width} "
-            f"outputs{hint}"
-        )
-    result = real(values, name, dtype).reshape(len(values), width)
-    if unit:
-        factor = scale if result.dtype == _UINT8 else 1.0
-        low, high = float(result.min()) * factor, float(result.max()) * factor
-        if low < 0.0 or high > 1.0:
-            raise ValueError(f"{name} must lie in [0, 1] for a cross-entropy, but it goes from {low!r} to {high!r}")
-    return result
-
-
-def is_one_hot(y):
-    """Whether the rows of an array (n, classes) hold a single one among zeros."""
-    return bool(((y == 0) | (y == 1)).all() and (np.count_nonzero(y, axis=1) == 1).all())
-
-
 def sample_weight(weights, name, n, dtype):
     """Return weights (n,) in `dtype`, finite; None stays None."""
     if weights is None:
@@ -356,36 +246,6 @@ def sample_weight(weights, name, n, dtype):
     if values.shape != (n,):
         raise ValueError(f"{name} must hold one weight a sample, with the shape ({n},), got the shape {values.shape}")
     return real(values, name, dtype, keep_uint8=False)
-
-
-def class_weight(weights, n_classes, classes=None):
-    """Return the weight of every class (n_classes,), float64; classes that are not named weigh 1.
-
-    Parameters
-    ----------
-    weights : dict
-        Class (a label, or a name where `classes` is given) to weight.
-    n_classes : int
-    classes : ndarray of str, optional
-    """
-    if not isinstance(weights, dict):
-        raise TypeError(f"class_weight must be a dict of class to weight, got {weights!r}")
-    result = np.ones(n_classes)
-    names = None if classes is None else classes.tolist()
-    for key, value in weights.items():
-        if names is not None and isinstance(key, str):
-            if key not in names:
-                raise ValueError(f"class_weight has the unknown class {key!r}; the model knows {names}")
-            index = names.index(key)
-        else:
-            try:
-                index = operator.index(key)
-            except TypeError:
-                index = -1
-            if not 0 <= index < n_classes:
-                raise ValueError(f"class_weight has the unknown class {key!r}; labels lie in 0 to {n_classes - 1}")
-        result[index] = number(f"the weight of class {key!r} in class_weight", value, low=0.0)
-    return result
 
 
 def split_at(fraction, n):
