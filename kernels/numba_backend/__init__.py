@@ -1,0 +1,56 @@
+"""The Numba backend: the whole contract in Numba, with its own matrix product, for machines without a C compiler.
+
+Reading order: `microkernel` (the register tile), `gemm` (loops of tiles), `activations`, `losses`, `optimizers` (the
+compiled twins of the tables), `step` (the phases of a batch), `engine` (the entry), `layout` (where everything lies),
+`threads` (the team), `cache` (compiled code on disk), and this file (the contract).
+
+Compiled code is entered by every thread of a team of our own, so Numba's threading layers are neither used nor
+chosen: it is safe from several Python threads and after a fork, whatever the layer. Compiling takes some seconds,
+once a machine and version; see `cache`.
+"""
+
+from ..backend import BackendUnavailable
+
+try:
+    import numba  # noqa: F401
+except ImportError as error:
+    raise BackendUnavailable(f"numba cannot be imported ({error}); `pip install numba` would help") from error
+
+from .contract import (
+    activate,
+    activate_grad,
+    dropout_mask,
+    evaluate,
+    forward,
+    gemm,
+    loss,
+    loss_grad,
+    poison,
+    restore,
+    snapshot,
+    to_backend,
+    to_host,
+    train,
+    update,
+)
+
+NAME = "numba"
+
+__all__ = [
+    "NAME",
+    "activate",
+    "activate_grad",
+    "dropout_mask",
+    "evaluate",
+    "forward",
+    "gemm",
+    "loss",
+    "loss_grad",
+    "poison",
+    "restore",
+    "snapshot",
+    "to_backend",
+    "to_host",
+    "train",
+    "update",
+]

@@ -1,0 +1,202 @@
+"""The compiled twins of the activation table, and dropout: loops over one row."""
+
+import math
+
+import numpy as np
+
+from ..activations import BY_NAME
+from .cache import jit
+from .intrinsics import cast, outlined, positive
+from .maths import exp, expm1, log1p, tanh
+
+LINEAR, RELU, LEAKY_RELU, ELU, GELU, SILU, TANH, SIGMOID, SOFTPLUS, SOFTMAX = (
+    BY_NAME[name].code
+    for name in ("linear", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "softmax")
+)
+_SQRT_HALF = math.sqrt(0.5)
+_DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
+
+
+@jit
+def above(z):
+    """z > 0, of denormals too, which comparisons here take for zero."""
+    return positive(z) and z == z
+
+
+@jit
+def sigmoid(z):
+    """1 / (1 + e^-z) of a number."""
+    one = cast(z, 1.0)
+    return one / (one + exp(-z))
+
+
+@jit
+def softplus(z):
+    """log(1 + e^z) of a number."""
+    zero = cast(z, 0.0)
+    return (zero if z < zero else z) + log1p(exp(-abs(z)))
+
+
+@jit
+def _gelu_cdf(z):
+    half = cast(z, 0.5)
+    return half + half * math.erf(z * cast(z, _SQRT_HALF))
+
+
+@jit
+def _softmax(z, y):
+    outlined()
+    top = z[0]
+    for v in z:
+        top = max(top, v)
+    total = cast(top, 0.0)
+    for i in range(len(z)):
+        y[i] = exp(z[i] - top)
+    for i in range(len(z)):
+        total += y[i]
+    for i in range(len(z)):
+        y[i] /= total
+
+
+@jit
+def activate(code, alpha, z, y):
+    """y = activation(z).
+
+    Shapes: z, y (n,), one row.
+    Layout: contiguous.
+    Aliasing: y may be z.
+    """
+    outlined()
+    zero = cast(alpha, 0.0)
+    if code == RELU:
+        for i in range(len(z)):
+            y[i] = z[i] if above(z[i]) or z[i] != z[i] else zero
+    elif code == LEAKY_RELU:
+        for i in range(len(z)):
+            y[i] = z[i] if above(z[i]) else alpha * z[i]
+    elif code == ELU:
+        for i in range(len(z)):
+            y[i] = z[i] if above(z[i]) else alpha * expm1(z[i])
+    elif code == GELU:
+        for i in range(len(z)):
+            y[i] = z[i] * _gelu_cdf(z[i])
+    elif code == SILU:
+        for i in range(len(z)):
+            y[i] = z[i] * sigmoid(z[i])
+    elif code == TANH:
+        for i in range(len(z)):
+            y[i] = tanh(z[i])
+    elif code == SIGMOID:
+        for i in range(len(z)):
+            y[i] = sigmoid(z[i])
+    elif code == SOFTPLUS:
+        for i in range(len(z)):
+            y[i] = softplus(z[i])
+    elif code == SOFTMAX:
+        _softmax(z, y)
+    else:
+        for i in range(len(z)):
+            y[i] = z[i]
+
+
+@jit
+def activate_grad(code, alpha, z, dy, dz, scratch):
+    """dz = the gradient by z, given that by activation(z).
+
+    Shapes: z, dy, dz, scratch (n,), one row.
+    Layout: contiguous.
+    Aliasing: dz may be dy.
+    """
+    outlined()
+    zero, half, one = cast(alpha, 0.0), cast(alpha, 0.5), cast(alpha, 1.0)
+    if code == RELU:
+        for i in range(len(z)):
+            dz[i] = dy[i] if above(z[i]) else zero
+    elif code == LEAKY_RELU:
+        for i in range(len(z)):
+            dz[i] = dy[i] if above(z[i]) else alpha * dy[i]
+    elif code == ELU:
+        for i in range(len(z)):
+            dz[i] = dy[i] if above(z[i]) else dy[i] * alpha * exp(z[i])
+    elif code == GELU:
+        for i in range(len(z)):
+            density = exp(-half * z[i] * z[i]) * cast(half, _DENSITY)
+            dz[i] = dy[i] * (_gelu_cdf(z[i]) + z[i] * density)
+    elif code == SILU:
+        for i in range(len(z)):
+            s = sigmoid(z[i])
+            dz[i] = dy[i] * (s + z[i] * s * (one - s))
+    elif code == TANH:
+        for i in range(len(z)):
+            y = tanh(z[i])
+            dz[i] = dy[i] * (one - y * y)
+    elif code == SIGMOID:
+        for i in range(len(z)):
+            y = sigmoid(z[i])
+            dz[i] = dy[i] * (y * (one - y))
+    elif code == SOFTPLUS:
+        for i in range(len(z)):
+            dz[i] = dy[i] * sigmoid(z[i])
+    elif code == SOFTMAX:
+        _softmax(z, scratch)
+        total = zero
+        for i in range(len(z)):
+            total += dy[i] * scratch[i]
+        for i in range(len(z)):
+            dz[i] = scratch[i] * (dy[i] - total)
+    else:
+        for i in range(len(z)):
+            dz[i] = dy[i]
+
+
+@jit
+def _splitmix64(x):
+    x += np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@jit
+def dropout_key(seed, step, op):
+    """The two keys of `kernels.dropout.keys` as one number."""
+    return _splitmix64(_splitmix64(np.uint64(seed) ^ _splitmix64(np.uint64(step))) + np.uint64(op))
+
+
+@jit
+def _kept(key, threshold, index):
+    # `kernels.dropout.mask` for one element. All is 32 bits wide: Numba widens, LLVM narrows again.
+    h = np.uint32(np.uint32(index) + np.uint32(key))
+    h = np.uint32(h ^ (h >> np.uint32(16)))
+    h = np.uint32(h * np.uint32(0x7FEB352D))
+    h = np.uint32(h ^ np.uint32(key >> np.uint64(32)))
+    h = np.uint32(h ^ (h >> np.uint32(15)))
+    h = np.uint32(h * np.uint32(0x846CA68B))
+    h = np.uint32(h ^ (h >> np.uint32(16)))
+    return h >= np.uint32(threshold)
+
+
+@jit
+def drop(key, threshold, scale, first, x, y):
+    """y = scale * x where kept, otherwise 0: dropout forward and backward.
+
+    Shapes: x, y (n,), one row whose first element has the index `first`.
+    Layout: contiguous.
+    Aliasing: y may be x.
+    """
+    outlined()
+    zero = cast(scale, 0.0)
+    for i in range(len(x)):
+        y[i] = x[i] * scale if _kept(key, threshold, first + i) else zero
+
+
+@jit
+def mask(key, threshold, first, keep):
+    """keep = 1 where kept, otherwise 0.
+
+    Shapes: keep (n,), uint8, elements from the index `first`.
+    Layout: contiguous.
+    Aliasing: none.
+    """
+    for i in range(len(keep)):
+        keep[i] = 1 if _kept(key, threshold, first + i) else 0

@@ -1,0 +1,82 @@
+"""`jit` for the inner functions, `entry` for the ones that Python calls: compiled once a machine, kept on disk.
+
+Numba stores what it compiled and watches the file of the function itself, but not the files of what that calls. Ours
+stores the hash of every source file of this folder with it, in the file's name, so that any edit makes a new file
+and no process can load code of another version. The folder is Numba's choice, in its order: `NUMBA_CACHE_DIR`,
+`__pycache__` beside this file, the user's cache folder. Where none can be written, each process compiles.
+"""
+
+import hashlib
+import sys
+import threading
+from pathlib import Path
+
+from numba import njit, typeof
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from .microkernel import VARIANT
+
+_OPTIONS = {"error_model": "numpy", "boundscheck": False}
+
+
+def jit(function):
+    """Compile an inner function, which Python never calls."""
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+
+
+def _version():
+    digest = hashlib.sha256(VARIANT.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _notice():
+    print(
+        "fastnn: compiling the numba backend for this machine, about 15 s; this happens once",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+class _Cache(FunctionCache):
+    def __init__(self, function):
+        super().__init__(function)
+        name = f"fastnn-{function.__name__}-{_version()}-py{sys.version_info.major}{sys.version_info.minor}"
+        self._cache_file = IndexDataCacheFile(self.cache_path, name, "")
+
+    def load_overload(self, sig, target_context):
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            _notice()
+        return found
+
+
+class Entry:
+    """A function that Python calls, compiled on first use for each kind of arguments.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function):
+        self.dispatcher = njit(nogil=True, **_OPTIONS)(function)
+        self._lock = threading.Lock()
+        self._ready = set()
+
+    def __call__(self, *args):
+        return self.dispatcher(*args)
+
+    def prepare(self, kind, args):
+        """Compile or load the code for the types of `args`, once for each `kind`."""
+        if kind in self._ready:
+            return
+        with self._lock:
+            if not self._ready:
+                try:
+                    self.dispatcher._cache = _Cache(self.dispatcher.py_func)
+                except (RuntimeError, OSError):  # no folder to write to
+                    _notice()
+            self.dispatcher.compile(tuple(map(typeof, args)))
+            self._ready.add(kind)

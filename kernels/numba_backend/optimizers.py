@@ -1,0 +1,77 @@
+"""The compiled twins of the optimiser table.
+
+The arithmetic follows the reference operation by operation. Numbers that do not depend on the element are computed
+once a step in float64 and rounded once.
+"""
+
+import math
+
+from ..optimizers import BY_NAME
+from .cache import jit
+from .intrinsics import outlined
+
+SGD, MOMENTUM, ADAM, ADAMW, RMSPROP = (BY_NAME[name].code for name in ("sgd", "momentum", "adam", "adamw", "rmsprop"))
+
+
+@jit
+def constants(code, hyper, rate, t, out):
+    """What step number `t` needs, besides the hyper-parameters, for `apply`.
+
+    Shapes: hyper (n_hyper,) float64, out (5,) real.
+    Layout: contiguous.
+    Aliasing: none.
+    """
+    outlined()
+    out[0] = rate
+    if code == MOMENTUM:
+        out[1] = hyper[0]
+        out[2] = hyper[1]
+    elif code in (ADAM, ADAMW):
+        out[0] = rate * math.sqrt(1.0 - hyper[1] ** t) / (1.0 - hyper[0] ** t)
+        out[1] = 1.0 - hyper[0]
+        out[2] = 1.0 - hyper[1]
+        out[3] = hyper[2]
+        if code == ADAMW:
+            out[4] = rate * hyper[3]
+    elif code == RMSPROP:
+        out[1] = hyper[0]
+        out[2] = 1.0 - hyper[0]
+        out[3] = hyper[1]
+
+
+@jit
+def apply(code, c, w, m, v, g):
+    """Update parameters and state in place; `c` comes from `constants`.
+
+    Shapes: w, m, v, g (n,); m is the first state vector, v the second, unread where the optimiser has none.
+    Layout: contiguous pieces of the packed vectors.
+    Aliasing: none.
+    """
+    outlined()
+    rate, c1, c2, c3, c4 = c[0], c[1], c[2], c[3], c[4]
+    n = len(w)
+    if code == SGD:
+        for i in range(n):
+            w[i] -= rate * g[i]
+    elif code == MOMENTUM:
+        if c2 != 0:
+            for i in range(n):
+                m[i] = m[i] * c1 - rate * g[i]
+                w[i] += c1 * m[i] - rate * g[i]
+        else:
+            for i in range(n):
+                m[i] = m[i] * c1 - rate * g[i]
+                w[i] += m[i]
+    elif code == RMSPROP:
+        for i in range(n):
+            m[i] = m[i] * c1 + c2 * g[i] * g[i]
+            w[i] -= rate * g[i] / math.sqrt(m[i] + c3)
+    else:
+        decay = code == ADAMW
+        for i in range(n):
+            mean = m[i] + (g[i] - m[i]) * c1
+            square = v[i] + (g[i] * g[i] - v[i]) * c2
+            m[i] = mean
+            v[i] = square
+            old = w[i] - c4 * w[i] if decay else w[i]
+            w[i] = old - rate * mean / (math.sqrt(square) + c3)
