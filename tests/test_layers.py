@@ -1,0 +1,246 @@
+"""Layers, initializers, losses, optimizers and metrics: the declarations, their arguments and their formulas."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import initializers, layers, losses, metrics, optimizers
+from fastnn.layers import Activation, Dense, Dropout, Flatten, Input
+
+
+def build(*parts, **options):
+    return fastnn.Sequential(list(parts), seed=0, backend="numpy", **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: Dense(0), ValueError, "units .* got 0"),
+        (lambda: Dense(2.5), TypeError, "units .* 2.5"),
+        (lambda: Dense(True), TypeError, "units .* True"),
+        (lambda: Dense("8"), TypeError, "units .* '8'"),
+        (lambda: Dense(3, activation="rellu"), ValueError, "'rellu'. Did you mean 'relu'"),
+        (lambda: Dense(3, activation=np.tanh), TypeError, "activation must be a name"),
+        (lambda: Dense(3, use_bias=1), TypeError, "use_bias"),
+        (lambda: Dense(3, kernel_initializer="he_norml"), ValueError, "'he_norml'. Did you mean 'he_normal'"),
+        (lambda: Dense(3, bias_initializer=0), TypeError, "initializer .* 0"),
+        (lambda: Dense(3, input_shape=(0,)), ValueError, "input_shape .* 0"),
+        (lambda: Dense(3, input_shape=()), ValueError, "input_shape"),
+        (lambda: Dense(3, name=7), TypeError, "name .* 7"),
+        (lambda: Dense(3, kernel_regularizer="l2"), TypeError, "kernel_regularizer"),
+        (lambda: Dropout(1.0), ValueError, r"rate .* below 1.0, got 1.0"),
+        (lambda: Dropout(-0.1), ValueError, "rate .* -0.1"),
+        (lambda: Dropout(math.nan), ValueError, "rate .* nan"),
+        (lambda: Dropout("half"), TypeError, "rate .* 'half'"),
+        (lambda: Activation("softmx"), ValueError, "Did you mean 'softmax'"),
+        (lambda: Activation("relu", alpha=0.1), ValueError, "alpha is for .* not for 'relu'"),
+        (lambda: Activation("elu", alpha=math.inf), ValueError, "alpha .* inf"),
+        (lambda: Input(None), ValueError, "shape"),
+        (lambda: optimizers.SGD(-1.0), ValueError, "learning_rate .* -1.0"),
+        (lambda: optimizers.SGD(math.inf), ValueError, "learning_rate .* inf"),
+        (lambda: optimizers.SGD("fast"), TypeError, "learning_rate .* 'fast'"),
+        (lambda: optimizers.SGD(momentum=1.5), ValueError, "momentum .* 1.5"),
+        (lambda: optimizers.SGD(nesterov=1), TypeError, "nesterov"),
+        (lambda: optimizers.Adam(beta_1=1.0), ValueError, "beta_1 .* below 1.0"),
+        (lambda: optimizers.Adam(beta_2=-0.1), ValueError, "beta_2 .* -0.1"),
+        (lambda: optimizers.Adam(epsilon=0.0), ValueError, "epsilon .* above 0.0"),
+        (lambda: optimizers.Adam(amsgrad=True), TypeError, "amsgrad"),
+        (lambda: optimizers.AdamW(weight_decay=-1), ValueError, "weight_decay .* -1"),
+        (lambda: optimizers.RMSprop(rho=2), ValueError, "rho .* 2"),
+        (lambda: optimizers.get("adm"), ValueError, "'adm'. Did you mean 'adam'"),
+        (lambda: optimizers.get(3), TypeError, "optimizer .* 3"),
+        (lambda: losses.get("mean_squared"), ValueError, "'mean_squared'. Did you mean 'mean_squared_error'"),
+        (lambda: losses.get(None), TypeError, "loss"),
+        (lambda: losses.BinaryCrossentropy(from_logits="yes"), TypeError, "from_logits"),
+        (lambda: metrics.get("acuracy"), ValueError, "'acuracy'. Did you mean 'accuracy'"),
+        (lambda: metrics.get_all(["mae", "mae"]), ValueError, "'mae' is taken"),
+        (lambda: metrics.get_all([3]), TypeError, "metric"),
+        (lambda: initializers.RandomUniform(1.0, -1.0), ValueError, "minval"),
+        (lambda: initializers.RandomNormal(stddev=-1.0), ValueError, "stddev .* -1.0"),
+    ],
+)
+def test_wrong_arguments_are_named(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_keras_defaults():
+    assert vars(optimizers.SGD()) == {"_learning_rate": 0.01, "momentum": 0.0, "nesterov": False}
+    assert optimizers.Adam().get_config() == {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+    assert optimizers.AdamW().get_config()["weight_decay"] == 0.004
+    assert optimizers.RMSprop().get_config() == {"learning_rate": 0.001, "rho": 0.9, "epsilon": 1e-7}
+    dense = Dense(3)
+    assert (dense.activation, dense.use_bias) == ("linear", True)
+    assert isinstance(dense.kernel_initializer, initializers.GlorotUniform)
+    assert isinstance(dense.bias_initializer, initializers.Zeros)
+
+
+@pytest.mark.parametrize("name", sorted(initializers._BY_NAME))
+def test_initializers_follow_their_formulas(name):
+    fan_in, fan_out = 300, 200
+    w = initializers.get(name)((fan_in, fan_out), np.random.default_rng(1))
+    again = initializers.get(name)((fan_in, fan_out), np.random.default_rng(1))
+    np.testing.assert_array_equal(w, again)
+    variance = {
+        "glorot": 2.0 / (fan_in + fan_out),
+        "he": 2.0 / fan_in,
+        "lecun": 1.0 / fan_in,
+    }.get(name.split("_")[0])
+    if variance is None:
+        spread = {"zeros": 0.0, "ones": 0.0, "random_uniform": 0.05 / math.sqrt(3.0), "random_normal": 0.05}[name]
+        assert w.std() == pytest.approx(spread, rel=0.02)
+        assert w.mean() == pytest.approx(1.0 if name == "ones" else 0.0, abs=1e-3)
+        return
+    assert w.mean() == pytest.approx(0.0, abs=4 * math.sqrt(variance / w.size))
+    assert w.var() == pytest.approx(variance, rel=0.02)
+    # Keras cuts its normal distributions at two sigma of the uncut one.
+    bound = math.sqrt(3.0 * variance) if name.endswith("uniform") else 2.0 * math.sqrt(variance) / 0.87962566103423978
+    assert 0.99 * bound < abs(w).max() <= bound
+
+
+def test_initializer_of_a_bias_takes_its_length_for_both_fans():
+    b = initializers.GlorotUniform()((50,), np.random.default_rng(0))
+    assert 0.8 * math.sqrt(6 / 100) < abs(b).max() <= math.sqrt(6 / 100)
+
+
+LAYERS = [
+    lambda: Input((4, 5), name="start"),
+    lambda: Dense(7, "gelu", use_bias=False, kernel_initializer=initializers.RandomNormal(0.5, 0.25), input_shape=(3,)),
+    lambda: Dense(2),
+    lambda: Dropout(0.25, name="drop"),
+    lambda: Activation("leaky_relu", alpha=0.3),
+    lambda: Flatten(input_shape=(2, 2)),
+]
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_layers_survive_json(make):
+    layer = make()
+    config = json.loads(json.dumps(layers.serialize(layer)))
+    again = layers.deserialize(config)
+    assert type(again) is type(layer)
+    assert layers.serialize(again) == config
+    assert repr(again) == repr(layer)
+
+
+def test_what_cannot_be_saved_says_so():
+    class Custom(Dense):
+        pass
+
+    with pytest.raises(ValueError, match=r"cannot save .* only Input, Dense"):
+        layers.serialize(Custom(3))
+
+
+def test_shapes_and_weights_follow_keras():
+    model = build(Input((4, 5)), Flatten(), Dense(6, "relu"), Dropout(0.5), Dense(3, use_bias=False))
+    assert model.input_shape == (None, 4, 5)
+    assert model.output_shape == (None, 3)
+    assert [layer.output_shape for layer in model.layers] == [(None, 4, 5), (None, 20), (None, 6), (None, 6), (None, 3)]
+    assert [w.shape for w in model.get_weights()] == [(20, 6), (6,), (6, 3)]
+    assert [layer.count_params() for layer in model.layers] == [0, 0, 126, 0, 18]
+    assert model.count_params() == 144 == len(model.params)
+    kernel, bias = model.layers[2].get_weights()
+    np.testing.assert_array_equal(model.params[:120], kernel.ravel())
+    np.testing.assert_array_equal(bias, np.zeros(6))
+    assert [layer.name for layer in model.layers] == ["input", "flatten", "dense", "dropout", "dense_1"]
+
+
+def test_layer_weights_can_be_replaced():
+    model = build(Dense(4, "relu", input_shape=(3,)), Dense(2))
+    before = model.get_weights()
+    kernel, bias = np.arange(8.0).reshape(4, 2), [1, 2]
+    model.layers[1].set_weights([kernel, bias])
+    after = model.get_weights()
+    np.testing.assert_array_equal(after[2], kernel)
+    np.testing.assert_array_equal(after[3], bias)
+    np.testing.assert_array_equal(after[0], before[0])
+    x = np.ones((1, 3), "f4")
+    hidden = np.maximum(x @ before[0] + before[1], 0)
+    np.testing.assert_allclose(model.predict(x), hidden @ kernel + bias, rtol=1e-5)
+    after[0][...] = 7  # a copy: the model does not notice
+    assert not (model.get_weights()[0] == 7).any()
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [np.zeros((4, 2))],
+        [np.zeros((2, 4)), np.zeros(2)],
+        [np.zeros((4, 2)), np.full(2, np.nan)],
+        [np.zeros((4, 2)), np.zeros(2, complex)],
+        [np.zeros((4, 2)), ["a", "b"]],
+        np.zeros((4, 2)),
+        None,
+    ],
+)
+def test_weights_that_do_not_fit_change_nothing(weights):
+    model = build(Dense(4, input_shape=(3,)), Dense(2))
+    before = model.params.copy()
+    with pytest.raises((ValueError, TypeError), match="dense_1"):
+        model.layers[1].set_weights(weights)
+    with pytest.raises((ValueError, TypeError)):
+        model.set_weights([*model.layers[0].get_weights(), *(weights if isinstance(weights, list) else [weights])])
+    np.testing.assert_array_equal(model.params, before)
+
+
+def test_a_layer_belongs_to_one_model():
+    layer = Dense(2, input_shape=(3,))
+    with pytest.raises(RuntimeError, match="not part of a built model"):
+        layer.get_weights()
+    build(layer)
+    with pytest.raises(ValueError, match="belongs to a model already"):
+        build(layer)
+    with pytest.raises(ValueError, match="only the first layer"):
+        build(Dense(2, input_shape=(3,)), Dense(2, input_shape=(2,)))
+    with pytest.raises(ValueError, match="'same' belongs to another layer"):
+        build(Dense(2, input_shape=(3,), name="same"), Dense(2, name="same"))
+    with pytest.raises(TypeError, match=r"fastnn.layers.Layer, got 'dense'"):
+        build("dense")
+
+
+def test_parts_of_a_layer_are_that_layer():
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype("f4")
+    one = build(Dense(4, "tanh", input_shape=(3,)), Dense(2, "softmax"))
+    many = build(Dense(4, input_shape=(3,)), Activation("tanh"), Dense(2), Activation("softmax"))
+    many.set_weights(one.get_weights())
+    np.testing.assert_array_equal(one.predict(x), many.predict(x))
+
+
+def test_elementwise_layers_alone():
+    x = np.array([[-1.0, 2.0]], "f4")
+    np.testing.assert_array_equal(build(Dropout(0.5, input_shape=(2,))).predict(x), x)
+    np.testing.assert_array_equal(build(Activation("relu", input_shape=(2,))).predict(x), [[0.0, 2.0]])
+    leaky = build(Activation("leaky_relu", alpha=0.5, input_shape=(2,)))
+    np.testing.assert_array_equal(leaky.predict(x), [[-0.5, 2.0]])
+    np.testing.assert_array_equal(build(Flatten(input_shape=(2,))).predict(x), x)
+
+
+@pytest.mark.parametrize("alias", ["mse", "MSE", "mean_squared_error", "MeanSquaredError"])
+def test_losses_have_keras_aliases(alias):
+    assert isinstance(losses.get(alias), losses.MeanSquaredError)
+
+
+def test_accuracy_means_what_the_model_needs():
+    assert metrics.resolve("accuracy", "sparse_categorical_crossentropy", 10) == "categorical_accuracy"
+    assert metrics.resolve("accuracy", "mse", 10) == "categorical_accuracy"
+    assert metrics.resolve("accuracy", "mse", 1) == "binary_accuracy"
+    assert metrics.resolve("acc", "binary_crossentropy", 4) == "binary_accuracy"
+    with pytest.raises(ValueError, match="'mae' is not computed for the loss"):
+        metrics.resolve("mae", "categorical_crossentropy", 3)
+    with pytest.raises(ValueError, match="needs targets"):
+        metrics.resolve("binary_accuracy", "sparse_categorical_crossentropy", 3)
+
+
+def test_declarations_survive_json():
+    for module, instance in [
+        (optimizers, optimizers.SGD(0.5, 0.25, True)),
+        (optimizers, optimizers.AdamW(0.25, 0.5, 0.75, 0.125, 1e-3)),
+        (losses, losses.BinaryCrossentropy(from_logits=True)),
+        (initializers, initializers.RandomUniform(-1.0, 2.0)),
+    ]:
+        config = json.loads(json.dumps(module.serialize(instance)))
+        again = module.deserialize(config)
+        assert type(again) is type(instance) and vars(again) == vars(instance)
