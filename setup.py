@@ -20,7 +20,7 @@ X86 = {
 }
 on_x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 VARIANTS = X86 if on_x86 else {"generic": []}
-HEADERS = [f"{FOLDER}/{name}" for name in ("tile.h", "elementary.h", "pool.h")]
+HEADERS = [f"{FOLDER}/{name}" for name in ("tile.h", "transpose.h", "elementary.h", "pool.h")]
 PARTS = "engine net panels epilogues updates gemm losses step probes"
 
 

@@ -145,6 +145,57 @@ INLINE uint64_t splitmix64(uint64_t x) {
     return x ^ (x >> 31);
 }
 
+/* Square root and reciprocal of a vector. The divider of most processors takes ten times as long as a multiplication,
+   so where there are estimates one Newton step each makes them good to 2 ulp. Zero, infinity and NaN stay what they
+   are: the estimate is taken of a number that has one. */
+#if defined(__AVX512F__) && !defined(FASTNN_DOUBLE)
+#include <immintrin.h>
+#define ESTIMATE_ROOT(v) ((vec)_mm512_rsqrt14_ps((__m512)(v)))
+#define ESTIMATE_RECIPROCAL(v) ((vec)_mm512_rcp14_ps((__m512)(v)))
+#define WITHIN(low, v, high) ((vec)_mm512_min_ps((__m512)(high), _mm512_max_ps((__m512)(low), (__m512)(v))))
+#elif defined(__AVX__) && !defined(FASTNN_DOUBLE)
+#include <immintrin.h>
+#define ESTIMATE_ROOT(v) ((vec)_mm256_rsqrt_ps((__m256)(v)))
+#define ESTIMATE_RECIPROCAL(v) ((vec)_mm256_rcp_ps((__m256)(v)))
+#define WITHIN(low, v, high) ((vec)_mm256_min_ps((__m256)(high), _mm256_max_ps((__m256)(low), (__m256)(v))))
+#endif
+
+INLINE vec broadcast(real x) { return x - (vec){0}; }
+
+#if defined(ESTIMATE_ROOT)
+INLINE vec reciprocal_root(vec v) {
+    const vec r = ESTIMATE_ROOT(WITHIN(broadcast(1e-37f), v, broadcast(3e38f)));
+    return r * (broadcast(1.5f) - broadcast(0.5f) * v * r * r);
+}
+INLINE vec root(vec v) { return v * reciprocal_root(v); }
+INLINE vec quotient(vec a, vec b) {
+    const vec r = ESTIMATE_RECIPROCAL(b);
+    return a * (r * (broadcast(2.0f) - b * r));
+}
+#else
+INLINE vec root(vec v) {
+    for (int i = 0; i < LANES; i++) v[i] = sqrt_(v[i]);
+    return v;
+}
+INLINE vec quotient(vec a, vec b) { return a / b; }
+INLINE vec reciprocal_root(vec v) { return quotient(broadcast(1), root(v)); }
+#endif
+
+/* One vector of parameters through Adam, and through RMSprop; see kernels/optimizers.py. w, m, v in place, g apart. */
+INLINE void adam_vector(real *w, real *m, real *v, const real *g, real rate, real c1, real c2, real epsilon) {
+    const vec slope = load(g), mean = load(m) + (slope - load(m)) * c1;
+    const vec square = load(v) + (slope * slope - load(v)) * c2;
+    store(m, mean);
+    store(v, square);
+    store(w, load(w) - quotient(rate * mean, root(square) + epsilon));
+}
+
+INLINE void rmsprop_vector(real *w, real *v, const real *g, real rate, real c1, real c2, real epsilon) {
+    const vec slope = load(g), square = load(v) * c1 + slope * slope * c2;
+    store(v, square);
+    store(w, load(w) - rate * slope * reciprocal_root(square + epsilon));
+}
+
 /* Denormal results and operands count as zero between flush_denormals and restore_denormals: on most machines each
    costs a hundred cycles. The caller's mode comes back. */
 #if defined(__SSE2__)

@@ -141,6 +141,7 @@ cdef void softmax_forward(Op *op, long m, long r0, long r1, bint training) noexc
 
 cdef void softmax_backward(Op *op, long m, long r0, long r1) noexcept nogil:
     """Rows r0..r1 of op.dz: from the gradient by the output to that by the pre-activation, then its transpose.
+    r0 is a multiple of LANES.
     Layout: panels of m rows. Aliasing: in place."""
     cdef long b, j, c, n = op.n_out
     cdef real dot
@@ -161,5 +162,6 @@ cdef void softmax_backward(Op *op, long m, long r0, long r1) noexcept nogil:
             y = source + (j * m + b) * P
             for c in range(P):
                 d[c] = y[c] * (d[c] - dot)
-            if op.dzt != NULL:
-                transpose_rows(op.dz, m, n, j, b, b + 1, op.dzt)
+    if op.dzt != NULL:
+        for j in range(panels(n)):
+            transpose_rows(op.dz, m, n, j, r0, r1, op.dzt)

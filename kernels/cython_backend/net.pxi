@@ -17,6 +17,9 @@ cdef extern from "tile.h" nogil:
     void tile_natural(long mr, int nv, long kc, const real *a, long jump, const real *b, real *c, int accumulate)
     void tile_transposed(long mr, int nv, long kc, const real *a, const real *b, real *c, int accumulate)
 
+cdef extern from "transpose.h" nogil:
+    void transpose_square(const real *a, long rows, real *b, long keep)
+
 cdef extern from "elementary.h" nogil:
     real exp_(real x)
     real log_(real x)
@@ -28,6 +31,8 @@ cdef extern from "elementary.h" nogil:
     real log1p_unit(real x)
     real normal_cdf(real x)
     real normal_pdf(real x)
+    void adam_vector(real *w, real *m, real *v, const real *g, real rate, real c1, real c2, real epsilon)
+    void rmsprop_vector(real *w, real *v, const real *g, real rate, real c1, real c2, real epsilon)
     uint32_t dropout_hash(uint32_t element, uint32_t first, uint32_t second)
     uint64_t splitmix64(uint64_t x)
     ctypedef int fp_state

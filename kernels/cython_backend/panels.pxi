@@ -84,28 +84,32 @@ cdef void write_rows(const real *panel, long width, long m, long r0, long r1, re
 
 
 cdef void transpose_rows(const real *panel, long m, long n, long j, long r0, long r1, real *out) noexcept nogil:
-    """Rows r0..r1 of panel j of a matrix (m, n) into its transpose.
+    """Rows r0..r1 of panel j of a matrix (m, n) into its transpose; r0 is a multiple of LANES.
     Layout: panel [n / P][m][P], out [m / P][n rounded up to P][P].
     Aliasing: none."""
-    cdef long b, c, rows = panels(n) * P
+    cdef long b = r0, high = panels(n) * P
     cdef const real *row
     cdef real *column
-    for b in range(r0, r1):
+    while b < r1:
         row = panel + (j * m + b) * P
-        column = out + ((b // P) * rows + j * P) * P + b % P
-        for c in range(P):
-            column[c * P] = row[c]
+        column = out + ((b // P) * high + j * P) * P + b % P
+        transpose_square(row, smaller(LANES, r1 - b), column, LANES)
+        if n - j * P > LANES:
+            transpose_square(row + LANES, smaller(LANES, r1 - b), column + LANES * P, LANES)
+        b += LANES
 
 
 cdef void transpose_columns(const real *panel, long m, long n, long q, long r0, long r1, real *out) noexcept nogil:
-    """The inverse of transpose_rows: rows r0..r1 (one panel of the transpose) and columns of panel q come back.
+    """The inverse of transpose_rows for one panel of the transpose: rows r0..r1 of panel q come back.
     Layout: panel [m / P][n rounded up to P][P], out [n / P][m][P].
     Aliasing: none."""
-    cdef long b, c, rows = panels(n) * P
+    cdef long b = r0, high = panels(n) * P
     cdef const real *column
     cdef real *row
-    for b in range(r0, r1):
-        column = panel + ((b // P) * rows + q * P) * P + b % P
+    while b < r1:
+        column = panel + ((b // P) * high + q * P) * P + b % P
         row = out + (q * m + b) * P
-        for c in range(P):
-            row[c] = column[c * P]
+        transpose_square(column, LANES, row, smaller(LANES, r1 - b))
+        if n - q * P > LANES:
+            transpose_square(column + LANES * P, LANES, row + LANES, smaller(LANES, r1 - b))
+        b += LANES

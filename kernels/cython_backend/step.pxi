@@ -23,6 +23,12 @@ cdef inline long share(long jobs, long id, long n) noexcept nogil:
     return jobs * id // n
 
 
+cdef inline long row_share(long m, long id, long n) noexcept nogil:
+    """Where thread id's share of the rows of a batch begins: a multiple of LANES, so that threads never transpose
+    parts of one square."""
+    return smaller(m, share(blocks(m, LANES), id, n) * LANES)
+
+
 cdef void draw_keys(Net *net, uint64_t seed, uint64_t step) noexcept nogil:
     """The dropout keys of every operation in one step; see kernels/dropout.py."""
     cdef long i
@@ -40,14 +46,14 @@ cdef void forward_op(Net *net, long i, const real *x, long m, bint training, lon
     if op.code == DENSE:
         forward_product(net, op, x, m, training, id, n)
     else:
-        r0 = share(m, id, n)
-        r1 = share(m, id + 1, n)
+        r0 = row_share(m, id, n)
+        r1 = row_share(m, id + 1, n)
         for j in range(panels(op.n_out)):
             memcpy(op.y + (j * m + r0) * P, x + (j * m + r0) * P, (r1 - r0) * P * sizeof(real))
             finish_forward(net, op, j, m, r0, r1, training)
     barrier_wait(&net.barrier, n)
     if op.activation == SOFTMAX:
-        softmax_forward(op, m, share(m, id, n), share(m, id + 1, n), training)
+        softmax_forward(op, m, row_share(m, id, n), row_share(m, id + 1, n), training)
         barrier_wait(&net.barrier, n)
 
 
@@ -74,7 +80,7 @@ cdef void backward_op(Net *net, long i, long m, const Update *update, real *grad
     """From dZ of operation i to dZ of the one below, then its own weights: these are read before they change."""
     cdef Op *op = &net.ops[i]
     cdef Op *below = &net.ops[i - 1] if i > net.first_dense else NULL
-    cdef long j, r0 = share(m, id, n), r1 = share(m, id + 1, n)
+    cdef long j, r0 = row_share(m, id, n), r1 = row_share(m, id + 1, n)
     if below != NULL:
         if op.code == DENSE:
             input_gradient(net, op, below, m, id, n)
@@ -107,7 +113,7 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
     if the loss is not finite."""
     cdef Net *net = call.net
     cdef Op *last = &net.ops[net.n_ops - 1]
-    cdef long i, r0 = share(m, id, n), r1 = share(m, id + 1, n)
+    cdef long i, r0 = row_share(m, id, n), r1 = row_share(m, id + 1, n)
     cdef double mine[1 + MAX_METRICS]
     gather(net, &call.data, net.ops[0].n_in, start, m, r0, r1)
     barrier_wait(&net.barrier, n)
@@ -163,10 +169,10 @@ cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
     cdef long k = 0, m
     while k < call.rows:
         m = smaller(call.batch, call.rows - k)
-        gather(net, &call.data, net.ops[0].n_in, k, m, share(m, id, n), share(m, id + 1, n))
+        gather(net, &call.data, net.ops[0].n_in, k, m, row_share(m, id, n), row_share(m, id + 1, n))
         barrier_wait(&net.barrier, n)
         forward_ops(net, 0, net.n_ops - 1, m, False, id, n)
-        loss_rows(net, &call.data, m, share(m, id, n), share(m, id + 1, n))
+        loss_rows(net, &call.data, m, row_share(m, id, n), row_share(m, id + 1, n))
         barrier_wait(&net.barrier, n)
         if id == 0:
             total_rows(net, m, call.sums)
@@ -183,8 +189,8 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
     cdef long k = 0, j, m, r0, r1
     while k < call.rows:
         m = smaller(call.batch, call.rows - k)
-        r0 = share(m, id, n)
-        r1 = share(m, id + 1, n)
+        r0 = row_share(m, id, n)
+        r1 = row_share(m, id + 1, n)
         gather(net, &call.data, net.ops[call.first].n_in, k, m, r0, r1)
         barrier_wait(&net.barrier, n)
         forward_ops(net, call.first, call.last, m, False, id, n)

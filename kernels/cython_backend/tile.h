@@ -42,7 +42,11 @@ typedef float real;
 #define MR 6
 #endif
 
-#define LANES ((int)(VECTOR_BYTES / sizeof(real)))
+#if defined(FASTNN_DOUBLE)
+#define LANES (VECTOR_BYTES / 8)
+#else
+#define LANES (VECTOR_BYTES / 4)
+#endif
 #define P (2 * LANES)
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
@@ -52,42 +56,48 @@ typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real))
 INLINE vec load(const real *p) { return *(const vec *)p; }
 INLINE void store(real *p, vec v) { *(vec *)p = v; }
 
+#define ALL _Pragma("GCC unroll 32") /* accumulators stay in registers only if every index is a constant */
+
+/* The products of `n` values of k: acc (mr x nv vectors) += a (mr x n) b (n x P). */
+#define MULTIPLY_ADD(n)                                                     \
+    _Pragma("GCC unroll 4") for (long k = 0; k < (n); k++, q += ks, b += P) { \
+        const vec b0 = load(b), b1 = nv == 2 ? load(b + LANES) : b0;         \
+        ALL for (int r = 0; r < mr; r++) {                                   \
+            const vec x = q[r * rs] - (vec){0};                              \
+            acc[r][0] += x * b0;                                             \
+            if (nv == 2) acc[r][1] += x * b1;                                \
+        }                                                                    \
+    }
+
 /* Shapes: a mr x kc, b kc x P, c mr x P; only the first nv vectors of a row of b and c are touched.
-   Layout: a(r, k) at a[r * rs + k * ks], with a step of `jump` from one run of `run` values of k to the next.
+   Layout: a(r, k) at a[r * rs + k * ks] within a run of P values of k (natural) or all of them (jump = 0).
    Aliasing: none. */
-INLINE void tile_body(const int mr, const int nv, const long rs, const long ks, long run, long jump, long kc,
-                      const real *a, const real *b, real *c, int accumulate) {
+INLINE void tile_body(const int mr, const int nv, const long rs, const long ks, long jump, long kc, const real *a,
+                      const real *b, real *c, int accumulate) {
+    const vec zero = {0};
+    const real *q = a;
     vec acc[MR][2];
-    for (int r = 0; r < mr; r++)
-        for (int v = 0; v < nv; v++) {
-            vec zero = {0};
-            acc[r][v] = accumulate ? load(c + r * P + v * LANES) : zero;
-        }
-    for (; kc > 0; kc -= run, a += jump) {
-        const long n = kc < run ? kc : run;
-        const real *q = a;
-#pragma GCC unroll 4
-        for (long k = 0; k < n; k++, q += ks, b += P) {
-            vec b0 = load(b), b1 = b0;
-            if (nv == 2) b1 = load(b + LANES);
-            for (int r = 0; r < mr; r++) {
-                vec x = q[r * rs] - (vec){0};
-                acc[r][0] += x * b0;
-                if (nv == 2) acc[r][1] += x * b1;
-            }
+    ALL for (int r = 0; r < mr; r++) ALL for (int v = 0; v < nv; v++) acc[r][v] = zero;
+    if (accumulate) {
+        ALL for (int r = 0; r < mr; r++) ALL for (int v = 0; v < nv; v++) acc[r][v] = load(c + r * P + v * LANES);
+    }
+    if (jump) {
+        for (; kc >= P; kc -= P) {
+            MULTIPLY_ADD(P)
+            q = a += jump;
         }
     }
-    for (int r = 0; r < mr; r++)
-        for (int v = 0; v < nv; v++) store(c + r * P + v * LANES, acc[r][v]);
+    MULTIPLY_ADD(kc)
+    ALL for (int r = 0; r < mr; r++) ALL for (int v = 0; v < nv; v++) store(c + r * P + v * LANES, acc[r][v]);
 }
 
 #define TILE_CASE(m)                                                                          \
     case m:                                                                                   \
-        if (nv == 2) tile_body(m, 2, rs, ks, run, jump, kc, a, b, c, accumulate);             \
-        else tile_body(m, 1, rs, ks, run, jump, kc, a, b, c, accumulate);                     \
+        if (nv == 2) tile_body(m, 2, rs, ks, jump, kc, a, b, c, accumulate);             \
+        else tile_body(m, 1, rs, ks, jump, kc, a, b, c, accumulate);                     \
         return;
 
-INLINE void tile_any(const long rs, const long ks, long run, long jump, long mr, int nv, long kc, const real *a,
+INLINE void tile_any(const long rs, const long ks, long jump, long mr, int nv, long kc, const real *a,
                      const real *b, real *c, int accumulate) {
     switch (mr) {
         TILE_CASE(1)
@@ -105,12 +115,12 @@ INLINE void tile_any(const long rs, const long ks, long run, long jump, long mr,
 
 static __attribute__((noinline)) void tile_natural(long mr, int nv, long kc, const real *a, long jump, const real *b,
                                                    real *c, int accumulate) {
-    tile_any(P, 1, P, jump, mr, nv, kc, a, b, c, accumulate);
+    tile_any(P, 1, jump, mr, nv, kc, a, b, c, accumulate);
 }
 
 static __attribute__((noinline)) void tile_transposed(long mr, int nv, long kc, const real *a, const real *b, real *c,
                                                       int accumulate) {
-    tile_any(1, P, kc, 0, mr, nv, kc, a, b, c, accumulate);
+    tile_any(1, P, 0, mr, nv, kc, a, b, c, accumulate);
 }
 
 #endif

@@ -38,10 +38,8 @@ cdef void apply_update(Net *net, const Update *update, long at, const real *g, l
         for i in range(n):
             w[i] -= decay * w[i]
     if code == ADAM or code == ADAMW:
-        for i in range(n):
-            m[i] += (g[i] - m[i]) * c1
-            v[i] += (g[i] * g[i] - v[i]) * c2
-            w[i] -= rate * m[i] / (sqrt_(v[i]) + epsilon)
+        for i in range(n // LANES):
+            adam_vector(w + i * LANES, m + i * LANES, v + i * LANES, g + i * LANES, rate, c1, c2, epsilon)
     elif code == SGD:
         for i in range(n):
             w[i] -= rate * g[i]
@@ -51,9 +49,8 @@ cdef void apply_update(Net *net, const Update *update, long at, const real *g, l
             m[i] = s
             w[i] += s * c1 - rate * g[i] if update.nesterov else s
     elif code == RMSPROP:
-        for i in range(n):
-            m[i] = m[i] * c1 + c2 * g[i] * g[i]
-            w[i] -= rate * g[i] / sqrt_(m[i] + epsilon)
+        for i in range(n // LANES):
+            rmsprop_vector(w + i * LANES, m + i * LANES, g + i * LANES, rate, c1, c2, epsilon)
 
 
 cdef void update_from(Net *net, const Update *update, const real *gradient) noexcept nogil:
