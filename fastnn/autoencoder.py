@@ -99,8 +99,8 @@ class Autoencoder(Sequential):
         ndarray, shape (n, code), of the model's dtype
         """
         self._need_built()
-        width = self._layers[self.encoder_layers - 1].output_shape[1]
-        return self._forward(x, "x", 0, self._code(), width, batch_size)
+        last = self._code()
+        return self._forward(x, "x", 0, last, self._width(last + 1), batch_size)
 
     def decode(self, z, batch_size=None):
         """Compute the sample that every code stands for.
@@ -148,3 +148,5 @@ class Autoencoder(Sequential):
     def _restore(self, config):
         count = len(self._layers) - 1
         self.encoder_layers = validation.integer("encoder_layers", config["encoder_layers"], low=1, high=count)
+        if not 0 <= self._code() < self._last_op:
+            raise ValueError(f"encoder_layers={self.encoder_layers} does not split the layers in two")

@@ -255,5 +255,6 @@ def _rebuild(config, backend, threads):
             losses.deserialize(compiled["loss"]),
             [metrics.check_pair(pair) for pair in compiled["metrics"]],
         )
+        model._check_compiled(model.optimizer, model._loss, model._metrics)
     counters = (validation.integer(name, config[name], low=0, high=2**62) for name in ("step", "epoch"))
     return model, *counters

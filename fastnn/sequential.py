@@ -87,10 +87,14 @@ class Sequential(LayerStack):
         loss = losses.get(loss)
         chosen = metrics_module.get_all(metrics)
         if self.built:
-            self._make_plan(optimizer, loss, chosen, loss.kernel, 1.0, self._input_shape)
+            self._check_compiled(optimizer, loss, chosen)
             self._network.reset_state(len(optimizer.row.slots))
         self._compile(optimizer, loss, chosen)
         return self
+
+    def _check_compiled(self, optimizer, loss, chosen):
+        """Raise unless the choices fit the layers and one another."""
+        self._make_plan(optimizer, loss, chosen, loss.kernel, 1.0, self._input_shape)
 
     def _compile(self, optimizer, loss, chosen):
         self._changed()
