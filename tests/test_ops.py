@@ -132,7 +132,13 @@ def test_gradient_at_special_values(backend, dtype, row):
     free = np.isnan(z)
     assert ((kind(got) == kind(formula)) | (free & np.isnan(got))).all()
     finite = np.isfinite(formula) & ~free
-    assert ulps(got[finite], exact_gradient(row, z, dy)[finite], dtype) <= row.ulps
+    # A kernel may take a denormal for zero, which at a kink is the slope of the other side.
+    exact, flushed = (
+        exact_gradient(row, z, dy),
+        exact_gradient(row, np.where(np.abs(z) < np.finfo(dtype).tiny, 0, z), dy),
+    )
+    nearest = np.where(np.abs(got - exact) <= np.abs(got - flushed), exact, flushed)
+    assert ulps(got[finite], nearest[finite], dtype) <= row.ulps
 
 
 @each_activation
