@@ -1,5 +1,6 @@
-# The three products of a dense layer, one loop nest each around the register tile, in the order of BLIS: a panel of
-# the right factor, a block of the summed index that keeps that panel's part in the first-level cache, the tiles of rows.
+# The three products of a dense layer, one loop nest each around the register tile, in the order of BLIS: a block of the
+# left factor that stays in the second-level cache, a panel of the right factor, a block of the summed index that keeps
+# that panel's part in the first-level cache, the tiles of rows.
 #
 #   forward          Z   = X W        tile of (batch rows x outputs), left factor X natural
 #   input gradient   dX' = W dZ'      tile of (inputs x batch rows), left factor W natural
@@ -10,6 +11,7 @@
 
 cdef enum:
     K_BLOCK = 8 * P   # rows of a right panel kept in the first-level cache: 8 * P * P * 4 bytes are 32 KB with AVX-512
+    L2_BLOCK = 1 << 20  # bytes of the left factor that stay in the second-level cache
     M_BLOCK = 4 * P   # rows of a batch summed at a time in the weight gradient: two such panels side by side
 
 
@@ -17,59 +19,70 @@ cdef void forward_product(Net *net, Op *op, const real *x, long m, bint training
     """Shapes: x (m, n_in), W (n_in, n_out), y (m, n_out), this thread's share.
     Layout: panels.
     Aliasing: none; y holds the partial sums."""
-    cdef long tiles = blocks(m, MR), jobs = panels(op.n_out) * tiles
-    cdef long low = jobs * id // n, high = jobs * (id + 1) // n
-    cdef long j, block, k, i, i0, i1, rows, depth
+    cdef long height = smaller(m, max(4, L2_BLOCK // (op.n_in * <long> sizeof(real) * MR)) * MR)
+    cdef long part, r, j, block, t, k, i, i0, i1, rows, depth, tiles, jobs, low, high
     cdef const real *w
     cdef real *y
-    for j in range(low // tiles, blocks(high, tiles)):
-        i0 = max(low - j * tiles, 0)
-        i1 = smaller(high - j * tiles, tiles)
-        w = net.w + op.w + j * op.n_in * P
-        y = op.y + j * m * P
-        for block in range(blocks(op.n_in, K_BLOCK)):
-            k = block * K_BLOCK
-            depth = smaller(K_BLOCK, op.n_in - k)
-            for i in range(i0, i1):
-                rows = smaller(MR, m - i * MR)
-                tile_natural(rows, vectors(op.n_out - j * P), depth, x + k * m + i * MR * P, m * P, w + k * P,
-                             y + i * MR * P, k > 0)
-                if k + depth == op.n_in:
-                    finish_forward(net, op, j, m, i * MR, i * MR + rows, training)
+    for part in range(blocks(m, height)):
+        r = part * height
+        tiles = blocks(smaller(height, m - r), MR)
+        jobs = panels(op.n_out) * tiles
+        low = share(jobs, id, n)
+        high = share(jobs, id + 1, n)
+        for j in range(low // tiles, blocks(high, tiles)):
+            i0 = max(low - j * tiles, 0)
+            i1 = smaller(high - j * tiles, tiles)
+            w = net.w + op.w + j * op.n_in * P
+            y = op.y + j * m * P
+            for block in range(blocks(op.n_in, K_BLOCK)):
+                k = block * K_BLOCK
+                depth = smaller(K_BLOCK, op.n_in - k)
+                for t in range(i0, i1):
+                    i = r + t * MR
+                    rows = smaller(MR, m - i)
+                    tile_natural(rows, vectors(op.n_out - j * P), depth, x + k * m + i * P, m * P, w + k * P,
+                                 y + i * P, k > 0)
+                    if k + depth == op.n_in:
+                        finish_forward(net, op, j, m, i, i + rows, training)
 
 
 cdef void input_gradient(Net *net, Op *op, Op *below, long m, long id, long n) noexcept nogil:
     """Shapes: W (n_in, n_out), dZ' (n_out, m), dX' (n_in, m), this thread's share; then dX becomes below's dZ.
     Layout: panels; dX' in the place of below's dZ' where it has one.
     Aliasing: none; dX' holds the partial sums."""
+    cdef long one = sizeof(real)
     cdef real *dxt = below.dzt if below.dzt != NULL else net.dxt
     cdef real *c
     cdef const real *b
-    cdef long down = panels(op.n_in), across = panels(m), jobs = down * across
-    cdef long low = jobs * id // n, high = jobs * (id + 1) // n
-    cdef long p, q, q0, q1, block, k, t, i, end, rows, depth, r0, r1, lda = op.n_in * P
-    for p in range(across):
-        # Job q * across + p is block q of panel p, so that one thread's jobs need one stretch of W only.
-        q0 = blocks(max(low - p, 0), across)
-        q1 = blocks(max(high - p, 0), across)
-        b = op.dzt + p * panels(op.n_out) * P * P
-        c = dxt + p * down * P * P
-        for block in range(blocks(op.n_out, K_BLOCK)):
-            k = block * K_BLOCK
-            depth = smaller(K_BLOCK, op.n_out - k)
+    cdef long down = panels(op.n_in), across = panels(m), height = n * max(1, L2_BLOCK // (op.n_out * P * one))
+    cdef long part, start, jobs, low, high, p, q, q0, q1, block, k, t, i, end, rows, depth, r0, r1, lda = op.n_in * P
+    for part in range(blocks(down, height)):
+        start = part * height
+        jobs = smaller(height, down - start) * across
+        low = share(jobs, id, n)
+        high = share(jobs, id + 1, n)
+        for p in range(across):
+            # Job q * across + p is block q of panel p, so that one thread's jobs need one stretch of W.
+            q0 = start + blocks(max(low - p, 0), across)
+            q1 = start + blocks(max(high - p, 0), across)
+            b = op.dzt + p * panels(op.n_out) * P * P
+            c = dxt + p * down * P * P
+            for block in range(blocks(op.n_out, K_BLOCK)):
+                k = block * K_BLOCK
+                depth = smaller(K_BLOCK, op.n_out - k)
+                for q in range(q0, q1):
+                    end = smaller(q * P + P, op.n_in)
+                    for t in range(blocks(end - q * P, MR)):
+                        i = q * P + t * MR
+                        rows = smaller(MR, end - i)
+                        tile_natural(rows, vectors(m - p * P), depth, net.w + op.w + k * op.n_in + i * P, lda, b + k * P,
+                                     c + i * P, k > 0)
+            r0 = p * P
+            r1 = smaller(r0 + P, m)
             for q in range(q0, q1):
-                end = smaller(q * P + P, op.n_in)
-                for t in range(blocks(end - q * P, MR)):
-                    i = q * P + t * MR
-                    rows = smaller(MR, end - i)
-                    tile_natural(rows, vectors(m - p * P), depth, net.w + op.w + k * op.n_in + i * P, lda, b + k * P,
-                                 c + i * P, k > 0)
-        r0 = p * P
-        r1 = smaller(r0 + P, m)
-        for q in range(q0, q1):
-            transpose_columns(dxt, m, op.n_in, q, r0, r1, below.dz)
-            if below.activation != SOFTMAX:
-                finish_backward(below, q, m, r0, r1)
+                transpose_columns(dxt, m, op.n_in, q, r0, r1, below.dz)
+                if below.activation != SOFTMAX:
+                    finish_backward(below, q, m, r0, r1)
 
 
 cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update *update, real *gradient, long id,
@@ -79,34 +92,37 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     Layout: panels; gradient as the plan has it.
     Aliasing: none."""
     cdef real block[P * P]
-    cdef long deep = panels(op.n_in), jobs = panels(op.n_out) * deep
-    cdef long low = jobs * id // n, high = jobs * (id + 1) // n
-    cdef long job, j, q, part, k, t, i, rows, wide, r, depth
+    cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
+    cdef long chunk, start, deep, jobs, job, j, q, part, k, t, i, rows, wide, r, depth
     cdef const real *dz
-    for job in range(low, high):
-        j = job // deep
-        q = job % deep
-        rows = smaller(P, op.n_in - q * P)
-        wide = smaller(P, op.n_out - j * P)
-        dz = op.dz + j * m * P
-        for part in range(blocks(m, M_BLOCK)):
-            k = part * M_BLOCK
-            depth = smaller(M_BLOCK, m - k)
-            for t in range(blocks(rows, MR)):
-                i = t * MR
-                tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), depth, x + (q * m + k) * P + i,
-                                dz + k * P, block + i * P, k > 0)
-        if gradient == NULL:
-            apply_update(net, update, op.w + (j * op.n_in + q * P) * P, block, rows)
-        else:
-            for r in range(rows):
-                memcpy(gradient + op.flat_w + (q * P + r) * op.n_out + j * P, block + r * P, wide * sizeof(real))
-        if q == 0 and op.flat_b >= 0:
-            sum_rows(dz, m, block)
+    for chunk in range(blocks(down, height)):
+        start = chunk * height
+        deep = smaller(height, down - start)
+        jobs = panels(op.n_out) * deep
+        for job in range(share(jobs, id, n), share(jobs, id + 1, n)):
+            j = job // deep
+            q = start + job % deep
+            rows = smaller(P, op.n_in - q * P)
+            wide = smaller(P, op.n_out - j * P)
+            dz = op.dz + j * m * P
+            for part in range(blocks(m, M_BLOCK)):
+                k = part * M_BLOCK
+                depth = smaller(M_BLOCK, m - k)
+                for t in range(blocks(rows, MR)):
+                    i = t * MR
+                    tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), depth, x + (q * m + k) * P + i,
+                                    dz + k * P, block + i * P, k > 0)
             if gradient == NULL:
-                apply_update(net, update, op.b + j * P, block, 1)
+                apply_update(net, update, op.w + (j * op.n_in + q * P) * P, block, rows)
             else:
-                memcpy(gradient + op.flat_b + j * P, block, wide * sizeof(real))
+                for r in range(rows):
+                    memcpy(gradient + op.flat_w + (q * P + r) * op.n_out + j * P, block + r * P, wide * sizeof(real))
+            if q == 0 and op.flat_b >= 0:
+                sum_rows(dz, m, block)
+                if gradient == NULL:
+                    apply_update(net, update, op.b + j * P, block, 1)
+                else:
+                    memcpy(gradient + op.flat_b + j * P, block, wide * sizeof(real))
 
 
 cdef void sum_rows(const real *dz, long m, real *out) noexcept nogil:

@@ -49,10 +49,17 @@ cdef extern from "pool.h" nogil:
 cdef extern from * nogil:
     """
     #include <stdlib.h>
+    #include <sys/mman.h>
+    /* Zeroed memory. A large piece asks for large pages: with small ones the optimiser's sweep over parameters and
+       state would miss the address cache at every block. */
     static void *aligned(size_t bytes) {
+        const size_t large = (size_t)2 << 20, page = bytes < large ? 4096 : large;
         void *p = NULL;
-        bytes = (bytes + 4095) & ~(size_t)4095;
-        if (posix_memalign(&p, 4096, bytes ? bytes : 4096)) return NULL;
+        bytes = (bytes + page - 1) & ~(page - 1);
+        if (posix_memalign(&p, page, bytes ? bytes : page)) return NULL;
+    #if defined(MADV_HUGEPAGE)
+        if (page == large) madvise(p, bytes, MADV_HUGEPAGE);
+    #endif
         memset(p, 0, bytes);
         return p;
     }
@@ -150,6 +157,11 @@ cdef inline long panels(long n) noexcept nogil:
 
 cdef inline long smaller(long a, long b) noexcept nogil:
     return a if a < b else b
+
+
+cdef inline long share(long jobs, long id, long n) noexcept nogil:
+    """Where thread id's share of `jobs` begins."""
+    return jobs * id // n
 
 
 cdef inline int vectors(long columns_left) noexcept nogil:

@@ -18,11 +18,6 @@ cdef struct Call:
     long done           # train only: batches whose loss was finite
 
 
-cdef inline long share(long jobs, long id, long n) noexcept nogil:
-    """Where thread id's share of `jobs` begins."""
-    return jobs * id // n
-
-
 cdef inline long row_share(long m, long id, long n) noexcept nogil:
     """Where thread id's share of the rows of a batch begins: a multiple of LANES, so that threads never transpose
     parts of one square."""
