@@ -11,9 +11,10 @@ import numpy as np
 
 from . import __version__, datasets, optimizers
 from .autoencoder import Autoencoder
+from .callbacks import Callback
 from .checkpoint import load
 from .mlp import MLP
-from .report import engine, threads
+from .report import counted, engine, threads
 
 MODEL, HISTORY, CURVES, SHEET = "model.safetensors", "history.csv", "curves.png", "predictions.png"
 
@@ -49,10 +50,10 @@ def train(args):
         validation = {"validation_split": args.validation_split} if held_out else {"validation_data": test}
         stopped = None
         start = time.perf_counter()
+        watched = not args.quiet and sys.stderr is not None and sys.stderr.isatty()
+        table = [] if args.quiet else [_Table(watched)]
         try:
-            model.fit(
-                x, y, args.batch_size, args.epochs, 0 if args.quiet else 1 if sys.stderr.isatty() else 2, **validation
-            )
+            model.fit(x, y, args.batch_size, args.epochs, int(watched), callbacks=table, **validation)
         except (KeyboardInterrupt, FloatingPointError, BrokenPipeError) as error:
             stopped = error
         seconds = time.perf_counter() - start
@@ -81,6 +82,25 @@ def train(args):
     if missing:
         say(f"  without {CURVES} and {SHEET}: {missing}")
     say(f"look closer    fastnn evaluate {folder}")
+
+
+class _Table(Callback):
+    """Prints a line an epoch, in the place of the epoch's progress bar where there is one."""
+
+    def __init__(self, bar):
+        self.bar = bar and os.environ.get("TERM") != "dumb"
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        rate = self.params["samples"] / (time.perf_counter() - self.start)
+        if self.bar:
+            print("\x1b[1A\x1b[2K", end="", file=sys.stderr, flush=True)  # up a line, and clear it
+        if epoch == 0:
+            print(f"{'epoch':>9}", *(f"{name:>12}" for name in logs), f"{'samples/s':>12}")
+        count = f"{epoch + 1}/{self.params['epochs']}"
+        print(f"{count:>9}", *(f"{value:>12.4f}" for value in logs.values()), f"{rate:>12,.0f}", flush=True)
 
 
 def _load(name):
@@ -128,13 +148,11 @@ def _announce(say, args, model, n_train, n_test, held_out):
     dropout = ", ".join(f"{rate:g}" for rate in args.dropout)
     hidden = f", {args.activation}, dropout {dropout}" if args.hidden else ""
     held = f" (the last {held_out:,} of the training images)" if held_out else " (the test images)"
-    say(f"fastnn {__version__}, {engine(model.backend)}, {threads(args.threads)[0]} threads, {model.dtype}")
+    say(f"fastnn {__version__}, {engine(model.backend)}, {counted(threads(args.threads)[0], 'thread')}, {model.dtype}")
     say(f"data           {args.data}: {n_train:,} images to train on, {n_test:,} to test ({location.folder})")
     say(f"network        {model.input_shape[1]}-{widths}{hidden}: {model.count_params():,} parameters")
-    rate = model.optimizer.learning_rate
-    say(
-        f"training       {args.epochs} epochs, batches of {args.batch_size}, {args.optimizer}, rate {rate:g}, seed {args.seed}"
-    )
+    steps = f"{counted(args.epochs, 'epoch')}, batches of {args.batch_size}"
+    say(f"training       {steps}, {args.optimizer}, rate {model.optimizer.learning_rate:g}, seed {args.seed}")
     say(f"validation     val_loss and val_accuracy{held}\n")
 
 
@@ -143,7 +161,7 @@ def _report_stop(model, folder, epochs, stopped):
     done = len(model.history.epoch)
     kept = (
         f"training stopped in epoch {done + 1} of {epochs}: {folder} has the model as it was then ({MODEL}) and the "
-        f"{done} completed epochs ({HISTORY}), no pictures"
+        f"{counted(done, 'completed epoch')} ({HISTORY}), no pictures"
     )
     if isinstance(stopped, KeyboardInterrupt):
         print(f"\nfastnn: interrupted, {kept}", file=sys.stderr)
@@ -180,7 +198,7 @@ def evaluate(args):
             f"{args.model} does not say what it was trained on: add --data, one of {', '.join(datasets.names())}"
         )
     x, y = _load(name)[args.split == "test"]
-    print(f"{args.model}, {engine(model.backend)}, {threads(args.threads)[0]} threads")
+    print(f"{args.model}, {engine(model.backend)}, {counted(threads(args.threads)[0], 'thread')}")
     print(f"{len(x):,} {args.split} images of {name}\n")
     targets = () if isinstance(model, Autoencoder) else (y,)
     for key, value in model.evaluate(x, *targets, verbose=0, return_dict=True).items():

@@ -1,5 +1,6 @@
 """What `fastnn info` and `fastnn bench` do."""
 
+import itertools
 import os
 import platform
 import sys
@@ -32,6 +33,11 @@ def _instruction_set(variant):
     return f"{name}: {_VECTORS[variant]}"
 
 
+def counted(number, what):
+    """Return "1 thread", "2 threads" and so on."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def threads(wish=None):
     """Return the number of threads that would be used, and why."""
     if wish is not None:
@@ -54,8 +60,10 @@ def info(args):
     print(f"python         {platform.python_version()} {platform.python_implementation()} ({sys.executable})")
     print(f"platform       {platform.platform()}")
     print(f"processor      {_processor()}")
-    count, why = threads()
-    print(f"threads        {count}: {why}")
+    try:
+        print("threads        {}: {}".format(*threads()))
+    except ValueError as error:
+        print(f"threads        not known: {error}")
     _print_backends()
     print("\ndependencies")
     for name in _DEPENDENCIES:
@@ -85,7 +93,7 @@ def _print_backends():
     except ImportError:
         return
     print("\ncython backend")
-    print(f"  built by           {_pool.compiler()}")
+    print(f"  built by           {_compiler(_pool.compiler())}")
     if status["cython"] is None:
         backend = kernels.get_backend("cython")
         forced = ", as FASTNN_ISA says" if os.environ.get("FASTNN_ISA") else ", the best of both"
@@ -94,6 +102,11 @@ def _print_backends():
         print(f"  in use             {_instruction_set(backend.instruction_set())}{forced}")
     else:
         print(f"  runnable here      {' '.join(_pool.instruction_sets())}")
+
+
+def _compiler(version):
+    # Clang says its name, GCC only a number.
+    return f"GCC {version}" if version[:1].isdigit() else version
 
 
 def _processor():
@@ -149,7 +162,7 @@ class Shape:
 
     def flops(self, widths, batch_size):
         """Floating-point operations of the matrix products of a step."""
-        products = [a * b for a, b in zip(widths, widths[1:], strict=False)]
+        products = [a * b for a, b in itertools.pairwise(widths)]
         return 2 * batch_size * (3 * sum(products) - products[0])  # no gradient by the inputs
 
 
@@ -192,10 +205,9 @@ def bench(args):
     first = next(iter(models.values()))
     widths = [shape.sizes[0], *(layer.output_shape[1] for layer in first.layers if layer.count_params())]
     count, why = threads(args.threads)
-    print(
-        f"{args.shape}: {'-'.join(map(str, widths))}, {first.count_params():,} parameters, batches of {batch_size}, {args.dtype}"
-    )
-    print(f"{_processor()}, {count} threads ({why})", flush=True)
+    network = f"{'-'.join(map(str, widths))}, {first.count_params():,} parameters"
+    print(f"{args.shape}: {network}, batches of {batch_size}, {args.dtype}")
+    print(f"{_processor()}, {counted(count, 'thread')}: {why}", flush=True)
 
     losses, steps = {}, {}
     x, y = shape.data(_CHECK_STEPS * batch_size, args.dtype)
