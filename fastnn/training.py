@@ -299,11 +299,11 @@ def fit(model, network, plan, data, validate, names, loss, *, batch_size, epochs
     """
     session = Session(network, plan, data, min(batch_size, len(data)), loss, model.optimizer)
     pace = Pace()
-    with network.lock:
-        if network.live is not None:
-            raise RuntimeError("the model is in fit() already, in another thread")
-        network.live = session
     try:
+        with network.lock:
+            if network.live is not None:
+                raise RuntimeError("the model is in fit() already, in another thread")
+            network.live = session
         callbacks.on_train_begin()
         logs = {}
         for epoch in range(initial_epoch, epochs):
@@ -323,8 +323,9 @@ def fit(model, network, plan, data, validate, names, loss, *, batch_size, epochs
         callbacks.on_train_end(logs)
     finally:
         with deferred_interrupt():
-            try:
-                session.settle()
-            finally:
-                network.live = None
-                callbacks.close()
+            callbacks.close()
+            if network.live is session:
+                try:
+                    session.settle()
+                finally:
+                    network.live = None
