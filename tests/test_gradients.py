@@ -1,4 +1,4 @@
-"""Gradients of whole networks against finite differences of an independent network, and against PyTorch.
+"""Gradients of whole networks against finite differences of an independent network.
 
 The differences are taken of `oracles.network`, not of the backend's own loss, so that a loss and a gradient that are
 wrong together are seen.
@@ -172,111 +172,6 @@ def test_kinks_take_the_slope_from_the_left(backend, dtype):
     values, gradient = np.empty(4, dtype), np.full((4, 3), np.nan, dtype)
     backend.loss(c.plan.loss, c.y, c.y.copy(), values, gradient)
     assert not gradient.any()
-
-
-# PyTorch, where it is installed: a third opinion on gradients, and on ten steps of each optimiser.
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch", reason="PyTorch is not installed; it is an oracle where it is")
-
-
-def torch_network(torch, text):
-    """A PyTorch module of the same shape, in float64, without dropout."""
-    simple = {name: lambda f=name: getattr(torch.nn, f)() for name in ("ReLU", "GELU", "SiLU", "Tanh", "Sigmoid")}
-    made = {name.lower(): make for name, make in simple.items()}
-    made["softplus"], made["softmax"] = torch.nn.Softplus, lambda: torch.nn.Softmax(-1)
-    width, layers = parse(text)
-    modules = []
-    for what, *arguments in layers:
-        if what == "dense":
-            modules.append(torch.nn.Linear(width, arguments[0], bias=arguments[1], dtype=torch.float64))
-            width = arguments[0]
-        elif arguments[0] == "leaky_relu":
-            modules.append(torch.nn.LeakyReLU(arguments[1]))
-        elif arguments[0] == "elu":
-            modules.append(torch.nn.ELU(arguments[1]))
-        elif arguments[0] != "linear":
-            modules.append(made[arguments[0]]())
-    return torch.nn.Sequential(*modules)
-
-
-def load(torch, module, params):
-    """Our flat vector into the module: W transposed, then b."""
-    start = 0
-    for linear in module:
-        for name, tensor in linear.named_parameters():
-            part = torch.from_numpy(params[start : start + tensor.numel()])
-            start += tensor.numel()
-            with torch.no_grad():
-                tensor.copy_(part.reshape(tensor.T.shape).T if name == "weight" else part)
-
-
-def flat(module, what=lambda tensor: tensor):
-    """The module's parameters, or something of theirs, as our flat vector."""
-    parts = [what(t).detach().numpy() for linear in module for t in linear.parameters()]
-    return np.concatenate([(p.T if p.ndim == 2 else p).ravel() for p in parts])
-
-
-def torch_loss(torch, row):
-    functional = torch.nn.functional
-    return {
-        "mse": functional.mse_loss,
-        "mae": functional.l1_loss,
-        "binary_crossentropy": functional.binary_cross_entropy_with_logits,
-        "categorical_crossentropy": functional.cross_entropy,
-        "sparse_categorical_crossentropy": lambda z, t: functional.cross_entropy(z, t.long()),
-    }[row.name]
-
-
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda row: row.name)
-@pytest.mark.parametrize("activation", names)
-def test_gradient_of_pytorch(backend, torch, activation, loss):
-    text = f"6 11 {activation} 5nb {activation} 4"
-    c = case(text, 9, 9, loss=loss.name, from_logits=True, dtype="float64")
-    module = torch_network(torch, text)
-    load(torch, module, c.params)
-    value = torch_loss(torch, loss)(module(torch.from_numpy(c.x)), torch.from_numpy(c.y))
-    value.backward()
-    gradient, sums = Fit.of(backend, c).loss_grad(c.x, c.y)
-    assert sums[0] / 9 == pytest.approx(value.item(), rel=1e-12)
-    assert relative(gradient, flat(module, lambda t: t.grad)) < 1e-10
-
-
-@pytest.mark.parametrize(
-    ("name", "hyper", "peer", "options"),
-    [
-        ("sgd", {}, "SGD", {}),
-        ("momentum", {}, "SGD", {"momentum": 0.9}),
-        ("momentum", {"nesterov": 1.0, "momentum": 0.8}, "SGD", {"momentum": 0.8, "nesterov": True}),
-        # PyTorch adds epsilon elsewhere; one this small makes no difference to gradients of ours.
-        ("adam", {"epsilon": 1e-25}, "Adam", {"eps": 1e-25}),
-        ("adamw", {"epsilon": 1e-25, "weight_decay": 0.05}, "AdamW", {"eps": 1e-25, "weight_decay": 0.05}),
-        ("rmsprop", {"epsilon": 1e-50}, "RMSprop", {"eps": 1e-25, "alpha": 0.9}),
-    ],
-)
-def test_ten_steps_of_pytorch(backend, torch, name, hyper, peer, options):
-    text = "6 11 tanh 5 gelu 3"
-    c = case(text, 90, 9, optimizer=name, hyper=hyper, dtype="float64")
-    rates = np.linspace(0.02, 0.01, 10)
-    module = torch_network(torch, text)
-    load(torch, module, c.params)
-    optimizer = getattr(torch.optim, peer)(module.parameters(), lr=1.0, **options)
-    losses = []
-    for k, rate in enumerate(rates if name != "momentum" else np.full(10, 0.01)):
-        # (PyTorch's momentum leaves the rate out of its velocity, so that the two agree for a constant rate only.)
-        optimizer.param_groups[0]["lr"] = rate
-        optimizer.zero_grad()
-        rows = slice(9 * k, 9 * k + 9)
-        value = torch.nn.functional.mse_loss(module(torch.from_numpy(c.x[rows])), torch.from_numpy(c.y[rows]))
-        value.backward()
-        optimizer.step()
-        losses.append(value.item())
-    fit = Fit.of(backend, c)
-    _, sums = fit.train(c.x, c.y, rates=rates if name != "momentum" else np.full(10, 0.01))
-    np.testing.assert_allclose(sums[:, 0] / 9, losses, rtol=1e-9)
-    np.testing.assert_allclose(fit.host()[0], flat(module), rtol=1e-9, atol=1e-11)
 
 
 def test_the_problems_are_what_they_say():
