@@ -1,6 +1,6 @@
 """The Numba backend: the whole contract in Numba, with its own matrix product, for machines without a C compiler.
 
-Reading order: `microkernel` (the register tile), `gemm` (loops of tiles), `activations`, `losses`, `optimizers` (the
+Reading order: `microkernel` (the register tile), `matmul` (loops of tiles), `activations`, `losses`, `optimizers` (the
 compiled twins of the tables), `step` (the phases of a batch), `engine` (the entry), `layout` (where everything lies),
 `threads` (the team), `cache` (compiled code on disk), and this file (the contract).
 

@@ -100,53 +100,50 @@ def activate(code, alpha, z, y):
 
 
 @jit
-def activate_grad(code, alpha, z, dy, dz, scratch):
-    """dz = the gradient by z, given that by activation(z).
+def activate_grad(code, alpha, z, d, scratch):
+    """The gradient by z in place of that by activation(z).
 
-    Shapes: z, dy, dz, scratch (n,), one row.
+    Shapes: z, d, scratch (n,), one row.
     Layout: contiguous.
-    Aliasing: dz may be dy.
+    Aliasing: none. In place by one name, not by two: LLVM makes no vector code where two arrays overlap.
     """
     outlined()
     zero, half, one = cast(alpha, 0.0), cast(alpha, 0.5), cast(alpha, 1.0)
     if code == RELU:
         for i in range(len(z)):
-            dz[i] = dy[i] if above(z[i]) else zero
+            d[i] = d[i] if above(z[i]) else zero
     elif code == LEAKY_RELU:
         for i in range(len(z)):
-            dz[i] = dy[i] if above(z[i]) else alpha * dy[i]
+            d[i] = d[i] if above(z[i]) else alpha * d[i]
     elif code == ELU:
         for i in range(len(z)):
-            dz[i] = dy[i] if above(z[i]) else dy[i] * alpha * exp(z[i])
+            d[i] = d[i] if above(z[i]) else d[i] * alpha * exp(z[i])
     elif code == GELU:
         for i in range(len(z)):
             density = exp(-half * z[i] * z[i]) * cast(half, _DENSITY)
-            dz[i] = dy[i] * (_gelu_cdf(z[i]) + z[i] * density)
+            d[i] = d[i] * (_gelu_cdf(z[i]) + z[i] * density)
     elif code == SILU:
         for i in range(len(z)):
             s = sigmoid(z[i])
-            dz[i] = dy[i] * (s + z[i] * s * (one - s))
+            d[i] = d[i] * (s + z[i] * s * (one - s))
     elif code == TANH:
         for i in range(len(z)):
             y = tanh(z[i])
-            dz[i] = dy[i] * (one - y * y)
+            d[i] = d[i] * (one - y * y)
     elif code == SIGMOID:
         for i in range(len(z)):
             y = sigmoid(z[i])
-            dz[i] = dy[i] * (y * (one - y))
+            d[i] = d[i] * (y * (one - y))
     elif code == SOFTPLUS:
         for i in range(len(z)):
-            dz[i] = dy[i] * sigmoid(z[i])
+            d[i] = d[i] * sigmoid(z[i])
     elif code == SOFTMAX:
         _softmax(z, scratch)
         total = zero
         for i in range(len(z)):
-            total += dy[i] * scratch[i]
+            total += d[i] * scratch[i]
         for i in range(len(z)):
-            dz[i] = scratch[i] * (dy[i] - total)
-    else:
-        for i in range(len(z)):
-            dz[i] = dy[i]
+            d[i] = scratch[i] * (d[i] - total)
 
 
 @jit
@@ -177,17 +174,17 @@ def _kept(key, threshold, index):
 
 
 @jit
-def drop(key, threshold, scale, first, x, y):
-    """y = scale * x where kept, otherwise 0: dropout forward and backward.
+def drop(key, threshold, scale, first, y):
+    """y times scale where kept, otherwise 0: dropout forward and backward, in place.
 
-    Shapes: x, y (n,), one row whose first element has the index `first`.
+    Shapes: y (n,), one row whose first element has the index `first`.
     Layout: contiguous.
-    Aliasing: y may be x.
+    Aliasing: none.
     """
     outlined()
     zero = cast(scale, 0.0)
-    for i in range(len(x)):
-        y[i] = x[i] * scale if _kept(key, threshold, first + i) else zero
+    for i in range(len(y)):
+        y[i] = y[i] * scale if _kept(key, threshold, first + i) else zero
 
 
 @jit

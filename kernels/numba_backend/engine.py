@@ -9,9 +9,9 @@ import numpy as np
 from . import step
 from .activations import activate, activate_grad, dropout_key, mask
 from .cache import Entry
-from .gemm import multiply, pack_panels, share
 from .intrinsics import FLUSH, at, cast, float_state, pointer, set_float_state, view
 from .losses import loss_row
+from .matmul import multiply, pack_panels, share
 from .step import _BYTE, _LABEL, _SUM, EVALUATE, FORWARD, LOSS_GRAD, TRAIN, UPDATE, wait
 
 GEMM, ACTIVATE, ACTIVATE_GRAD, LOSS, MASK = range(5)
@@ -83,7 +83,8 @@ def _probe(like, jobs, ops, thread):
             if job.mode == ACTIVATE:
                 activate(job.code, alpha, z, place)
             elif job.mode == ACTIVATE_GRAD:
-                activate_grad(job.code, alpha, z, view(at(b, i * n), n), place, view(scratch, n))
+                place[:] = view(at(b, i * n), n)
+                activate_grad(job.code, alpha, z, place, view(scratch, n))
             else:
                 label, target = np.int64(0), z
                 if job.labels:

@@ -25,6 +25,11 @@ _yield = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else c
 llvm.add_symbol("fastnn_yield", ctypes.cast(_yield, ctypes.c_void_p).value)
 
 
+def _call(builder, name, returns, *args):
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(returns, [a.type for a in args]), name)
+    return builder.call(function, args)
+
+
 @intrinsic
 def outlined(typingctx):
     """Keep the function that says this one function of machine code.
@@ -119,6 +124,18 @@ def positive(typingctx, x):
 
 
 @intrinsic
+def prefetch(typingctx, p):
+    """Begin to bring the cache line at `p` near."""
+
+    def generate(context, builder, signature, args):
+        place = builder.bitcast(args[0], cgutils.voidptr_t)
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), place, I32(1), I32(2), I32(1))
+        return context.get_dummy_value()
+
+    return types.none(p), generate
+
+
+@intrinsic
 def atomic_add(typingctx, p, value):
     """Add to the integer at `p`, as one step for all threads; what was there before."""
 
@@ -155,11 +172,9 @@ def pause(typingctx):
 
     def generate(context, builder, signature, args):
         if X86:
-            builder.call(cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause"), [])  # fmt: skip
+            _call(builder, "llvm.x86.sse2.pause", ir.VoidType())
         elif ARM:
-            builder.call(cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(ir.VoidType(), [I32]), "llvm.aarch64.hint"), [I32(1)])  # fmt: skip
+            _call(builder, "llvm.aarch64.hint", ir.VoidType(), I32(1))
         return context.get_dummy_value()
 
     return types.none(), generate
@@ -170,15 +185,10 @@ def give_way(typingctx):
     """Let the operating system run another thread on this core."""
 
     def generate(context, builder, signature, args):
-        builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(I32, []), "fastnn_yield"), [])
+        _call(builder, "fastnn_yield", I32)
         return context.get_dummy_value()
 
     return types.none(), generate
-
-
-def _call(builder, name, returns, *args):
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(returns, [a.type for a in args]), name)
-    return builder.call(function, args)
 
 
 @intrinsic

@@ -10,10 +10,10 @@ import numpy as np
 from ..plan import DENSE
 from .activations import LINEAR, activate, activate_grad, drop, dropout_key
 from .cache import jit
-from .gemm import multiply, multiply_turned, share, turn
 from .intrinsics import at, cast, outlined, pointer, view
 from .layout import INT32, UINT8
 from .losses import loss_row, metric_row
+from .matmul import multiply, multiply_turned, share, turn
 from .microkernel import ROWS, panel_width, tile
 from .optimizers import apply, constants
 from .threads import barrier
@@ -110,12 +110,9 @@ def forward(like, job, ops, rows, step, team):
         first, last = share(rows, team[0], team[1])
         for i in range(first, last):
             source, place = view(at(z, i * op.pitch), op.n_out), view(at(y, i * op.pitch), op.n_out)
-            if dropping and op.activation == LINEAR:
-                drop(key, op.threshold, scale, i * op.n_out, source, place)
-                continue
             activate(op.activation, cast(like, op.alpha), source, place)
             if dropping:
-                drop(key, op.threshold, scale, i * op.n_out, place, place)
+                drop(key, op.threshold, scale, i * op.n_out, place)
         wait(job, team)
 
 
@@ -226,10 +223,10 @@ def _back_rows(like, job, ops, top, lowest, d, rows, step, team):
             for i in range(begin, end):
                 dy = view(at(d, i * op.pitch), op.n_out)
                 if op.threshold >= 0:
-                    drop(key, op.threshold, scale, i * op.n_out, dy, dy)
+                    drop(key, op.threshold, scale, i * op.n_out, dy)
                 if op.activation != LINEAR:
                     z = view(at(scratch, op.z + i * op.pitch), op.n_out)
-                    activate_grad(op.activation, cast(like, op.alpha), z, dy, dy, view(spare, op.n_out))
+                    activate_grad(op.activation, cast(like, op.alpha), z, dy, view(spare, op.n_out))
         if number > lowest:
             op = ops[number]
             turn(end - begin, op.n_out, at(d, begin * op.pitch), op.pitch, at(scratch, job.turned), begin)

@@ -1,0 +1,261 @@
+"""What only the Numba backend has: compiled code on disk, widths of vectors, a team of Python threads."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import fastnn.kernels
+import numpy as np
+import pytest
+from helpers.backends import AVAILABLE
+from helpers.nets import build, parameters
+
+KERNELS = Path(fastnn.kernels.__file__).parent
+nb = AVAILABLE.get("numba")
+pytestmark = pytest.mark.skipif(nb is None, reason="the numba backend is not available")
+
+
+def python(code, *, path=(), timeout=300, **environment):
+    """Run code in a fresh process; what it printed, on both streams."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    environment["PYTHONPATH"] = os.pathsep.join([*map(str, path), environment.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr}"
+    return done.stdout, done.stderr
+
+
+def train(threads, seed=1, n=70, net="9 33 relu drop0.5 20 tanh 3"):
+    """Parameters after some batches."""
+    plan = build(net, loss="mse", optimizer="adam")
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(n, 9)).astype(np.float32), rng.normal(size=(n, 3)).astype(np.float32)
+    params, state = parameters(plan, seed), np.zeros((plan.n_slots, plan.n_params), np.float32)
+    workspace = nb.to_backend(plan, params, state, 16, threads)
+    # Small work runs on one thread: ask for all of them.
+    importlib.import_module(f"{nb.__name__}.contract")._threads = lambda workspace, rows: workspace.threads
+    batches = -(-n // 16)
+    sums = np.zeros((batches, 1))
+    nb.train(workspace, x, y, None, np.arange(n), np.full(batches, 1e-2), 16, seed, 0, sums)
+    nb.to_host(workspace, params, state)
+    return params
+
+
+@pytest.fixture(autouse=True)
+def _unchanged(monkeypatch):
+    contract = importlib.import_module(f"{nb.__name__}.contract")
+    monkeypatch.setattr(contract, "_threads", contract._threads)
+
+
+# ---------------------------------------------------------------- compiled code on disk
+
+USE = """
+import numpy as np
+from fastnn.kernels import get_backend
+get_backend("numba").dropout_mask(1, 2, 0, np.zeros((2, 3), np.uint8), 0.5)
+from fastnn.kernels.numba_backend import engine
+print(len(engine.probe.dispatcher.stats.cache_hits))
+"""
+
+
+def test_code_is_compiled_once():
+    """A second process finds what another compiled."""
+    python(USE)
+    out, err = python(USE)
+    assert out.strip() == "1"
+    assert "compiling" not in err
+
+
+ENTRY = """
+from {package}.numba_backend.cache import Entry
+from {module} import twice
+entry = Entry(twice)
+entry.prepare("int", (1,))
+assert entry(4) == 8
+print(len(entry.dispatcher.stats.cache_hits))
+"""
+TWICE = "def twice(x):\n    return 2 * x\n"
+
+
+def test_an_edit_anywhere_in_the_backend_compiles_again(tmp_path):
+    """Numba alone would watch the file of the function only."""
+    copied = tmp_path / "copied" / "numba_backend"
+    shutil.copytree(KERNELS, copied.parent, ignore=shutil.ignore_patterns("__pycache__", "cython_backend"))
+    (copied / "small.py").write_text(TWICE)
+    code = ENTRY.format(package="copied", module="copied.numba_backend.small")
+    hits = []
+    for edit in ("", "", "# edited\n", ""):
+        with open(copied / "maths.py", "a") as source:
+            source.write(edit)
+        out, err = python(code, path=[tmp_path], NUMBA_CACHE_DIR="", XDG_CACHE_HOME=str(tmp_path / "home"))
+        hits.append(out.strip())
+        assert ("compiling" in err) == (hits[-1] == "0")
+    assert hits == ["0", "1", "0", "1"]
+
+
+@pytest.mark.parametrize("home_is_writable", [True, False])
+def test_folder_of_the_package_may_be_read_only(tmp_path, home_is_writable):
+    """The user's cache folder serves then; where that cannot be written either, each process compiles."""
+    package, home = tmp_path / "package", tmp_path / "home"
+    package.mkdir()
+    (package / "small.py").write_text(TWICE)
+    (package / "__pycache__").write_text("a file where the folder would be, which stops root too")
+    if home_is_writable:
+        home.mkdir()
+    else:
+        home.write_text("no folder")
+    isolated = {"path": [package], "NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(home), "HOME": str(home)}
+    hits = []
+    for _ in range(2):
+        out, err = python(ENTRY.format(package="fastnn.kernels", module="small"), **isolated)
+        hits.append(out.strip())
+        assert ("compiling" in err) == (hits[-1] == "0")
+    assert hits == (["0", "1"] if home_is_writable else ["0", "0"])
+
+
+# ---------------------------------------------------------------- loading
+
+ABSENT = """
+import sys
+sys.modules["numba"] = None
+from fastnn.kernels import BackendUnavailable, available_backends, backend_status, get_backend
+assert "numba" not in available_backends()
+try:
+    get_backend("numba")
+except BackendUnavailable as error:
+    print(error)
+"""
+
+
+def test_absent_numba_is_a_reason():
+    out, _ = python(ABSENT)
+    assert "numba cannot be imported" in out
+
+
+def test_numba_is_imported_only_with_the_backend():
+    out, _ = python("import sys, fastnn.kernels; print('numba' in sys.modules)")
+    assert out.strip() == "False"
+
+
+# ---------------------------------------------------------------- widths of vectors
+
+WIDTH = """
+import numpy as np
+from fastnn.kernels import get_backend
+from helpers.nets import build, parameters
+nb, reference = get_backend("numba"), get_backend("numpy")
+from fastnn.kernels.numba_backend import microkernel
+assert microkernel.LANES == {lanes}
+rng = np.random.default_rng(0)
+for trans_a in (False, True):
+    for trans_b in (False, True):
+        for m in (1, 5, 6, 7, 8, 9, 25):
+            for n in (1, {lanes} - 1, {lanes}, {lanes} + 1, 31, 47, 48, 49, 97):
+                for k in (1, 7, 40):
+                    a = rng.normal(size=(k, m) if trans_a else (m, k)).astype(np.float32)
+                    b = rng.normal(size=(n, k) if trans_b else (k, n)).astype(np.float32)
+                    out, exact = np.full((2, m, n), np.nan, np.float32)
+                    nb.gemm(a, b, out, trans_a, trans_b, 2)
+                    reference.gemm(a, b, exact, trans_a, trans_b, 1)
+                    assert np.abs(out - exact).max() < 1e-4, (trans_a, trans_b, m, n, k)
+plan = build("17 50 relu drop0.3 33nb tanh 5", loss="mse", optimizer="adam")
+x, y = rng.normal(size=(90, 17)).astype(np.float32), rng.normal(size=(90, 5)).astype(np.float32)
+results = []
+for backend in (nb, reference):
+    params, state = parameters(plan), np.zeros((2, plan.n_params), np.float32)
+    workspace = backend.to_backend(plan, params, state, 40, 2)
+    backend.train(workspace, x, y, None, np.arange(90), np.full(3, 1e-3), 40, 1, 0, np.zeros((3, 1)))
+    backend.to_host(workspace, params, state)
+    results.append(params)
+assert np.abs(results[0] - results[1]).max() < 1e-4
+"""
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_every_width_of_vectors(lanes):
+    """Products and training agree with the reference for the tiles of other machines, as far as this one runs them."""
+    features = importlib.import_module(f"{nb.__name__}.microkernel").FEATURES
+    needed = {4: None, 8: "avx2", 16: "avx512f"}[lanes]
+    if needed and needed not in features:
+        pytest.skip(f"this CPU has no {needed}")
+    python(WIDTH.format(lanes=lanes), path=[Path(__file__).parent], FASTNN_NUMBA_LANES=str(lanes))
+
+
+# ---------------------------------------------------------------- threads
+
+FORK = """
+import os, signal
+import numpy as np
+from fastnn.kernels import get_backend
+nb = get_backend("numba")
+a = np.ones((64, 64), np.float32)
+def product():
+    out = np.zeros_like(a)
+    nb.gemm(a, a, out, False, False, 3)
+    return (out == 64).all()
+assert product()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    os._exit(0 if product() and product() else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert product()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_threads_of_its_own():
+    python(FORK, PYTHONWARNINGS="ignore")
+
+
+def test_python_threads_may_train_at_the_same_time():
+    """Each with a team of its own, and with the results of one after the other."""
+    expected = [train(2, seed) for seed in range(4)]
+    found = [None] * 4
+
+    def work(seed):
+        for _ in range(5):
+            found[seed] = train(2, seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_results_are_those_of_one_thread():
+    alone = train(1)
+    assert all(np.array_equal(alone, train(threads)) for threads in (2, 3, 5))
+
+
+def test_helpers_are_used_again_and_no_more_than_asked_for():
+    code = """
+import threading, numpy as np
+from fastnn.kernels import get_backend
+nb = get_backend("numba")
+a = np.ones((64, 64), np.float32)
+for threads in (1, 3, 2, 3, 3):
+    nb.gemm(a, a, np.zeros_like(a), False, False, threads)
+    print(sum(t.name == "fastnn-numba" for t in threading.enumerate()))
+"""
+    out, _ = python(code)
+    assert out.split() == ["0", "2", "2", "2", "2"]
+
+
+# ---------------------------------------------------------------- the CPU's state
+
+
+def test_denormals_are_flushed_inside_and_only_there():
+    """Numbers too small for their format count as zero in kernels; the caller's arithmetic is as before."""
+    a, out = np.full((8, 8), 1e-25, np.float32), np.ones((8, 8), np.float32)
+    nb.gemm(a, a, out, False, False, 1)
+    tiny = np.full(8, 1e-25, np.float32) * np.float32(1e-18)
+    assert (tiny > 0).all()
+    if importlib.import_module(f"{nb.__name__}.intrinsics").FLUSH:
+        assert (out == 0).all()
