@@ -107,16 +107,19 @@ class Metric:
         ``(z, t, threshold) -> (rows,)``, one number a row.
     from_logits : bool
         Whether it reads the same from logits as from outputs; the others need a loss without a link.
+    labels : bool
+        Whether it also takes integer labels; the others need a loss with targets of (rows, outputs).
     """
 
     name: str
     code: int
     value: Callable
     from_logits: bool
+    labels: bool = False
 
 
 METRICS = (
-    Metric("categorical_accuracy", 0, lambda z, t, c: (z.argmax(axis=1) == _classes(t)).astype(z.dtype), True),
+    Metric("categorical_accuracy", 0, lambda z, t, c: (z.argmax(axis=1) == _classes(t)).astype(z.dtype), True, True),
     Metric("binary_accuracy", 1, lambda z, t, c: ((z > c) == (t > 0.5)).mean(axis=1), True),
     Metric("mae", 2, lambda z, t, c: np.abs(z - t).mean(axis=1), False),
     Metric("mse", 3, lambda z, t, c: ((z - t) ** 2).mean(axis=1), False),

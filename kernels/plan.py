@@ -193,6 +193,10 @@ class PlanBuilder:
                 raise ValueError(
                     f"the metric {metric.name!r} is not computed for the loss {loss!r}, which works on logits"
                 )
+            if row.labels and not metric.labels:
+                raise ValueError(
+                    f"the metric {metric.name!r} is not computed for the loss {loss!r}, which takes labels"
+                )
         chosen = optimizers.BY_NAME[optimizer]
         unknown = set(hyper or {}) - set(chosen.hyper)
         if unknown:

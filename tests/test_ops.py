@@ -255,8 +255,7 @@ def metric_pairs():
     """Every metric with every loss that it goes with."""
     for metric in METRICS:
         for loss in LOSSES:
-            classes_only = metric.name == "categorical_accuracy"
-            if (loss.link is None or metric.from_logits) and (classes_only or not loss.labels):
+            if (loss.link is None or metric.from_logits) and (metric.labels or not loss.labels):
                 yield pytest.param(metric, loss, id=f"{metric.name}-{loss.name}")
 
 

@@ -159,6 +159,11 @@ def test_a_plan_is_data():
         ("2 3 softmax", {"loss": "binary_crossentropy"}, r"needs 'sigmoid'.*ends in 'softmax'"),
         ("2 3 softmax drop0.5", {"loss": "categorical_crossentropy"}, r"needs 'softmax'.*and dropout"),
         ("2 3 sigmoid", {"loss": "binary_crossentropy", "metrics": ["mae"]}, r"'mae' is not computed.*on logits"),
+        (
+            "2 3 softmax",
+            {"loss": "sparse_categorical_crossentropy", "metrics": ["binary_accuracy"]},
+            r"'binary_accuracy' is not computed.*takes labels",
+        ),
         ("2 3", {"optimizer": "adam", "hyper": {"beta1": 0.9}}, r"adam has no hyper-parameter 'beta1'.*'beta_1'"),
         ("2 3", {"optimizer": "sgd", "hyper": {"momentum": 0.9}}, r"sgd has no hyper-parameter 'momentum'"),
     ],
