@@ -392,6 +392,16 @@ def test_dropout_hash():
             assert np.array_equal(dropout.mask(seed, step, op, 7, 11, rate), np.reshape(kept, (7, 11)))
 
 
+def test_dropout_at_the_threshold(backend):
+    """A hash that equals the threshold is kept, and the threshold is the nearest integer."""
+    for element in range(20):
+        h = oracles.dropout_hash(3, 4, 5, element)
+        for offset, kept in ((0.0, 1), (-0.4, 1), (0.4, 1), (0.6, 0), (1.0, 0)):
+            out = np.full((4, 5), 7, np.uint8)
+            backend.dropout_mask(3, 4, 5, out, (h + offset) / 2**32)
+            assert out.ravel()[element] == kept, (element, offset)
+
+
 def test_dropout_thresholds():
     assert dropout.threshold(1e-12) == 0
     assert dropout.threshold(2.0**-32) == 1
