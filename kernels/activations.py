@@ -6,7 +6,8 @@ backend; the parity, gradient and benchmark files are parametrised from `ACTIVAT
 
 Formulas take `z` (the pre-activation) and `alpha` (the row's one parameter; ignored where there is none) and keep the
 dtype of `z`. Derivatives take `(z, y, dy, alpha)` with `y = forward(z, alpha)` and return the gradient by `z`.
-NaN propagates through every formula.
+NaN propagates through every forward formula; at a kink a derivative may take it for either side, because training has
+stopped at the loss by then.
 """
 
 import math

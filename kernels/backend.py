@@ -3,11 +3,12 @@
 A backend is a module with a `NAME` and the functions below, same names, same arguments (a test compares them).
 Notation: n rows of data, I inputs, O outputs, P parameters, S state vectors; "real" is the plan's dtype. Every array is
 C-contiguous, native-endian and of the dtype named: validation is the caller's business, a backend may crash on less.
-Inputs and outputs never overlap unless a function says so.
+Inputs may be read-only and may overlap one another (an autoencoder's x and y are one array); outputs overlap nothing
+unless a function says so.
 
 `to_backend(plan, params, state, batch_size, threads)` -> workspace
-    Copies params (P,) and state (S, P), both real, into the backend's own layout, and allocates all scratch for
-    batches of up to `batch_size` rows, on at most `threads` threads. A workspace belongs to one Python thread at a time.
+    Copies params (P,) and state (S, P), both real, into the backend's own layout, and allocates all scratch for batches
+    of up to `batch_size` rows, on at most `threads` threads. A workspace belongs to one Python thread at a time.
 `to_host(workspace, params, state)`
     Writes the current parameters and state into the flat vectors given.
 `snapshot(workspace)` -> opaque copy of parameters and state; `restore(workspace, copy)` puts it back.
@@ -18,10 +19,10 @@ Inputs and outputs never overlap unless a function says so.
     one), does gather, forward, loss, backward and update with the learning rate ``rates[k]`` (float64), dropout masks
     of step ``step + k`` and optimiser step number ``step + k + 1``. ``sums[k]`` (float64, 1 + metrics) receives the
     weighted sum of the rows' losses and the sum of each metric. Stops before the update of the first batch whose loss
-    is not finite and returns its number; otherwise returns ``len(rates)``.
+    is not finite and returns its number, the rows of sums after it untouched; otherwise returns ``len(rates)``.
 `loss_grad(workspace, x, y, weights, seed, step, gradient)` -> sums
     One batch, all rows of x in order, in training mode: fills gradient (P,), real, of the mean weighted loss, and
-    returns the sums (float64, 1 + metrics). Changes nothing else.
+    returns the sums (float64, 1 + metrics). Changes nothing else. If the loss is not finite, gradient is not specified.
 `update(workspace, gradient, rate, step)`
     One optimiser step, number ``step + 1``, from the gradient given. `loss_grad` then `update` equals one batch of
     `train`.
