@@ -7,13 +7,12 @@ import numpy as np
 from ..activations import BY_NAME
 from .cache import jit
 from .intrinsics import cast, outlined, positive
-from .maths import exp, expm1, log1p, tanh
+from .maths import add, exp, expm1, largest, log1p, normal_cdf, tanh
 
 LINEAR, RELU, LEAKY_RELU, ELU, GELU, SILU, TANH, SIGMOID, SOFTPLUS, SOFTMAX = (
     BY_NAME[name].code
     for name in ("linear", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "softmax")
 )
-_SQRT_HALF = math.sqrt(0.5)
 _DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 
 
@@ -38,22 +37,12 @@ def softplus(z):
 
 
 @jit
-def _gelu_cdf(z):
-    half = cast(z, 0.5)
-    return half + half * math.erf(z * cast(z, _SQRT_HALF))
-
-
-@jit
 def _softmax(z, y):
     outlined()
-    top = z[0]
-    for v in z:
-        top = max(top, v)
-    total = cast(top, 0.0)
+    top = largest(z)
     for i in range(len(z)):
         y[i] = exp(z[i] - top)
-    for i in range(len(z)):
-        total += y[i]
+    total = cast(top, add(y))
     for i in range(len(z)):
         y[i] /= total
 
@@ -79,7 +68,7 @@ def activate(code, alpha, z, y):
             y[i] = z[i] if above(z[i]) else alpha * expm1(z[i])
     elif code == GELU:
         for i in range(len(z)):
-            y[i] = z[i] * _gelu_cdf(z[i])
+            y[i] = z[i] * normal_cdf(z[i])
     elif code == SILU:
         for i in range(len(z)):
             y[i] = z[i] * sigmoid(z[i])
@@ -121,7 +110,7 @@ def activate_grad(code, alpha, z, d, scratch):
     elif code == GELU:
         for i in range(len(z)):
             density = exp(-half * z[i] * z[i]) * cast(half, _DENSITY)
-            d[i] = d[i] * (_gelu_cdf(z[i]) + z[i] * density)
+            d[i] = d[i] * (normal_cdf(z[i]) + z[i] * density)
     elif code == SILU:
         for i in range(len(z)):
             s = sigmoid(z[i])

@@ -6,6 +6,7 @@ and no process can load code of another version. The folder is Numba's choice, i
 `__pycache__` beside this file, the user's cache folder. Where none can be written, each process compiles.
 """
 
+import contextlib
 import hashlib
 import sys
 import threading
@@ -24,8 +25,13 @@ def jit(function):
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
 
 
+def inlined(function):
+    """Compile an inner function into each caller, however long: for what loops of vector code are made of."""
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)(function)
+
+
 def _version():
-    digest = hashlib.sha256(VARIANT.encode())
+    digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -42,14 +48,23 @@ def _notice():
 class _Cache(FunctionCache):
     def __init__(self, function):
         super().__init__(function)
-        name = f"fastnn-{function.__name__}-{_version()}-py{sys.version_info.major}{sys.version_info.minor}"
-        self._cache_file = IndexDataCacheFile(self.cache_path, name, "")
+        self._prefix = f"fastnn-{function.__name__}-{VARIANT}-py{sys.version_info.major}{sys.version_info.minor}-"
+        self._version = _version()
+        self._cache_file = IndexDataCacheFile(self.cache_path, self._prefix + self._version, "")
 
     def load_overload(self, sig, target_context):
         found = super().load_overload(sig, target_context)
         if found is None:
             _notice()
         return found
+
+    def save_overload(self, sig, data):
+        super().save_overload(sig, data)
+        # The folder belongs to this copy of the package alone: what other versions left there is of no more use.
+        for path in Path(self.cache_path).glob(self._prefix + "*"):
+            if not path.name.startswith(self._prefix + self._version):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 class Entry:

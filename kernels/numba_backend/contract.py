@@ -12,7 +12,7 @@ from .microkernel import width
 from .threads import team
 
 # Work below which a thread more costs more than it saves, in multiplications a batch.
-_WORK_PER_THREAD = 400_000
+_WORK_PER_THREAD = 1_000_000
 _KINDS = {np.dtype(np.uint8): UINT8, np.dtype(np.int32): INT32}
 _NO_OPS = np.zeros(1, OP)
 

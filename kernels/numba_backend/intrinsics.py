@@ -93,6 +93,16 @@ def cast(typingctx, like, value):
 
 
 @intrinsic
+def select(typingctx, condition, a, b):
+    """`a` where the condition holds, otherwise `b`. Both are there already: a branch would stop vector code."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(*args)
+
+    return a(types.boolean, a, a), generate
+
+
+@intrinsic
 def as_int32(typingctx, x):
     """The bits of a float32."""
 

@@ -6,7 +6,7 @@ from ..losses import LOSS_BY_NAME, METRIC_BY_NAME
 from .activations import sigmoid
 from .cache import jit
 from .intrinsics import cast, outlined
-from .maths import exp, log1p
+from .maths import add, exp, largest, log1p
 
 MSE, MAE, BINARY, CATEGORICAL, SPARSE = (
     LOSS_BY_NAME[name].code
@@ -24,30 +24,12 @@ ACCURACY, BINARY_ACCURACY, MAE_METRIC, MSE_METRIC = (
 
 
 @jit
-def _sum(x):
-    # Four sums side by side: one alone would wait for each addition.
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    n = len(x)
-    whole = n - n % 4
-    for j in range(0, whole, 4):
-        a += x[j]
-        b += x[j + 1]
-        c += x[j + 2]
-        d += x[j + 3]
-    for j in range(whole, n):
-        a += x[j]
-    return (a + b) + (c + d)
-
-
-@jit
 def _softmax(z, p):
     """p = softmax(z); log of the sum of the exponentials."""
-    top = z[0]
-    for v in z:
-        top = max(top, v)
+    top = largest(z)
     for j in range(len(z)):
         p[j] = exp(z[j] - top)
-    total = _sum(p)
+    total = add(p)
     scale = cast(top, 1.0 / total)
     for j in range(len(z)):
         p[j] *= scale
@@ -59,7 +41,7 @@ def _mean_difference(z, t, squared, scratch):
     for j in range(len(z)):
         e = z[j] - t[j]
         scratch[j] = e * e if squared else abs(e)
-    return _sum(scratch) / len(z)
+    return add(scratch) / len(z)
 
 
 @jit
@@ -90,7 +72,7 @@ def loss_row(code, z, t, label, gradient):
         for j in range(n):
             above = zero if z[j] < zero else z[j]
             gradient[j] = above - z[j] * t[j] + log1p(exp(-abs(z[j])))
-        value = cast(one, _sum(gradient) / n)
+        value = cast(one, add(gradient) / n)
         for j in range(n):
             gradient[j] = (sigmoid(z[j]) - t[j]) * mean
         return value
