@@ -15,9 +15,10 @@ cdef enum:
     M_BLOCK = 4 * P   # rows of a batch summed at a time in the weight gradient: two such panels side by side
 
 
-cdef void forward_product(Net *net, Op *op, const real *x, long m, bint training, long id, long n) noexcept nogil:
+cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump, long m, bint training, long id,
+                          long n) noexcept nogil:
     """Shapes: x (m, n_in), W (n_in, n_out), y (m, n_out), this thread's share.
-    Layout: panels.
+    Layout: panels; rows of x are `step` apart, its panels `jump`, so that x can be a plain matrix as well.
     Aliasing: none; y holds the partial sums."""
     cdef long height = smaller(m, max(4, L2_BLOCK // (op.n_in * <long> sizeof(real) * MR)) * MR)
     cdef long part, r, j, block, t, k, i, i0, i1, rows, depth, tiles, jobs, low, high
@@ -40,8 +41,8 @@ cdef void forward_product(Net *net, Op *op, const real *x, long m, bint training
                 for t in range(i0, i1):
                     i = r + t * MR
                     rows = smaller(MR, m - i)
-                    tile_natural(rows, vectors(op.n_out - j * P), depth, x + k * m + i * P, m * P, w + k * P,
-                                 y + i * P, k > 0)
+                    tile_natural(rows, vectors(op.n_out - j * P), depth, x + k // P * jump + i * step, step, jump,
+                                 w + k * P, y + i * P, k > 0)
                     if k + depth == op.n_in:
                         finish_forward(net, op, j, m, i, i + rows, training)
 
@@ -75,8 +76,8 @@ cdef void input_gradient(Net *net, Op *op, Op *below, long m, long id, long n) n
                     for t in range(blocks(end - q * P, MR)):
                         i = q * P + t * MR
                         rows = smaller(MR, end - i)
-                        tile_natural(rows, vectors(m - p * P), depth, net.w + op.w + k * op.n_in + i * P, lda, b + k * P,
-                                     c + i * P, k > 0)
+                        tile_natural(rows, vectors(m - p * P), depth, net.w + op.w + k * op.n_in + i * P, P, lda,
+                                     b + k * P, c + i * P, k > 0)
             r0 = p * P
             r1 = smaller(r0 + P, m)
             for q in range(q0, q1):

@@ -14,11 +14,12 @@ cdef extern from "tile.h" nogil:
     enum: P
     enum: MR
     enum: LANES
-    void tile_natural(long mr, int nv, long kc, const real *a, long jump, const real *b, real *c, int accumulate)
+    void tile_natural(long mr, int nv, long kc, const real *a, long step, long jump, const real *b, real *c,
+                      int accumulate)
     void tile_transposed(long mr, int nv, long kc, const real *a, const real *b, real *c, int accumulate)
 
 cdef extern from "transpose.h" nogil:
-    void transpose_square(const real *a, long rows, real *b, long keep)
+    void transpose_square(const real *a, long a_step, long rows, real *b, long keep)
 
 cdef extern from "elementary.h" nogil:
     real exp_(real x)

@@ -93,9 +93,9 @@ cdef void transpose_rows(const real *panel, long m, long n, long j, long r0, lon
     while b < r1:
         row = panel + (j * m + b) * P
         column = out + ((b // P) * high + j * P) * P + b % P
-        transpose_square(row, smaller(LANES, r1 - b), column, LANES)
+        transpose_square(row, P, smaller(LANES, r1 - b), column, LANES)
         if n - j * P > LANES:
-            transpose_square(row + LANES, smaller(LANES, r1 - b), column + LANES * P, LANES)
+            transpose_square(row + LANES, P, smaller(LANES, r1 - b), column + LANES * P, LANES)
         b += LANES
 
 
@@ -109,7 +109,7 @@ cdef void transpose_columns(const real *panel, long m, long n, long q, long r0, 
     while b < r1:
         column = panel + ((b // P) * high + q * P) * P + b % P
         row = out + (q * m + b) * P
-        transpose_square(column, LANES, row, smaller(LANES, r1 - b))
+        transpose_square(column, P, LANES, row, smaller(LANES, r1 - b))
         if n - q * P > LANES:
-            transpose_square(column + LANES * P, LANES, row + LANES, smaller(LANES, r1 - b))
+            transpose_square(column + LANES * P, P, LANES, row + LANES, smaller(LANES, r1 - b))
         b += LANES

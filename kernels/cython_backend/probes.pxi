@@ -1,49 +1,109 @@
 # Doors to the code that a step runs, for tests and benchmarks. Each packs its arguments, calls, and unpacks.
 
 
-cdef void pack_rows(const real *a, long rows, long width, bint transposed, real *out) noexcept nogil:
-    """Shapes: a (rows, width), or (width, rows) if transposed, row-major; out [width / P][rows][P]. Aliasing: none."""
+cdef void pack_rows(const real *a, long rows, long width, long j0, long j1, real *out) noexcept nogil:
+    """Shapes: a (rows, width) row-major; out [width / P][rows][P], panels j0..j1. Aliasing: none."""
+    cdef long block, r, j
+    for block in range(blocks(rows, 64)):  # few rows at a time: each lies on a page of its own
+        for j in range(j0, j1):
+            for r in range(block * 64, smaller(rows, block * 64 + 64)):
+                memcpy(out + (j * rows + r) * P, a + r * width + j * P, smaller(P, width - j * P) * sizeof(real))
+
+
+cdef void pack_columns(const real *a, long rows, long width, long j0, long j1, real *out) noexcept nogil:
+    """Shapes: a (width, rows) row-major, the transpose of what is packed; out as for pack_rows. Aliasing: none."""
+    cdef long j, c, r, s, t
+    for j in range(j0, j1):
+        for s in range(2):
+            c = j * P + s * LANES
+            for t in range(blocks(rows, LANES)):
+                r = t * LANES
+                if r + LANES <= rows and c + LANES <= width:
+                    transpose_square(a + c * rows + r, rows, LANES, out + (j * rows + r) * P + s * LANES, LANES)
+                else:
+                    pack_corner(a, rows, width, r, c, out)
+
+
+cdef void pack_corner(const real *a, long rows, long width, long r0, long c0, real *out) noexcept nogil:
+    """What is left of a square of pack_columns at the edges."""
     cdef long r, c
-    for r in range(rows):
-        for c in range(width):
-            out[((c // P) * rows + r) * P + c % P] = a[c * rows + r] if transposed else a[r * width + c]
+    for c in range(c0, smaller(c0 + LANES, width)):
+        for r in range(r0, smaller(r0 + LANES, rows)):
+            out[((c // P) * rows + r) * P + c % P] = a[c * rows + r]
 
 
 cdef struct Product:
     Net net
     Op op
-    const real *x
+    const real *a
+    const real *b
+    real *packed      # the left factor in panels, if it came transposed
+    real *out
+    bint trans_b
     long m
 
 
 cdef void product_task(void *argument, long id, long n) noexcept nogil:
     cdef Product *p = <Product *> argument
-    forward_product(&p.net, &p.op, p.x, p.m, False, id, n)
+    cdef long k = p.op.n_in, wide = p.op.n_out
+    cdef fp_state old = flush_denormals()
+    if p.trans_b:
+        pack_columns(p.b, k, wide, share(panels(wide), id, n), share(panels(wide), id + 1, n), p.net.w)
+    else:
+        pack_rows(p.b, k, wide, share(panels(wide), id, n), share(panels(wide), id + 1, n), p.net.w)
+    if p.packed != NULL:
+        pack_columns(p.a, p.m, k, share(panels(k), id, n), share(panels(k), id + 1, n), p.packed)
+    barrier_wait(&p.net.barrier, n)
+    if p.packed != NULL:
+        forward_product(&p.net, &p.op, p.packed, P, p.m * P, p.m, False, id, n)
+    else:
+        forward_product(&p.net, &p.op, p.a, k, P, p.m, False, id, n)
+    barrier_wait(&p.net.barrier, n)
+    write_rows(p.op.y, wide, p.m, share(p.m, id, n), share(p.m, id + 1, n), p.out)
+    restore_denormals(old)
+
+
+cdef class Buffer:
+    """Memory that the next call uses again: fresh pages would cost more than a small product."""
+
+    cdef char *memory
+    cdef size_t size
+
+    def __cinit__(self, size_t size):
+        self.memory = <char *> aligned(size)
+        self.size = size
+        if self.memory == NULL:
+            raise MemoryError(f"no memory for {size} bytes")
+
+    def __dealloc__(self):
+        free(self.memory)
+
+
+_spare = []  # the last buffer given back
 
 
 def gemm(uintptr_t pool, uintptr_t a, uintptr_t b, uintptr_t out, long m, long k, long n, bint trans_a, bint trans_b,
          long threads):
-    """out (m, n) = op(a) (m, k) op(b) (k, n)."""
+    """out (m, n) = op(a) (m, k) op(b) (k, n). The right factor is packed, as it is once a fit; the left one is read
+    where it lies unless it comes transposed."""
     cdef Product p
-    cdef size_t one = sizeof(real)
-    cdef real *x = <real *> aligned(panels(k) * m * P * one)
-    cdef real *y = <real *> aligned(panels(n) * m * P * one)
-    memset(&p, 0, sizeof(p))
-    p.net.w = <real *> aligned(panels(n) * k * P * one)
-    p.op.code, p.op.n_in, p.op.n_out, p.op.flat_b, p.op.y = DENSE, k, n, -1, y
-    p.x, p.m = x, m
+    cdef size_t y = panels(n) * m * P * sizeof(real), w = panels(n) * k * P * sizeof(real)
+    cdef size_t x = panels(k) * m * P * sizeof(real) if trans_a else 0
+    cdef Buffer buffer
     try:
-        if x == NULL or y == NULL or p.net.w == NULL:
-            raise MemoryError
-        pack_rows(<const real *> a, m, k, trans_a, x)
-        pack_rows(<const real *> b, k, n, trans_b, p.net.w)
-        with nogil:
-            (<pool_run_t> pool)(product_task, &p, threads)
-        write_rows(y, n, m, 0, m, <real *> out)
-    finally:
-        free(x)
-        free(y)
-        free(p.net.w)
+        buffer = _spare.pop()
+    except IndexError:
+        buffer = None
+    if buffer is None or buffer.size < x + y + w:
+        buffer = Buffer(x + y + w)
+    memset(&p, 0, sizeof(p))
+    p.op.code, p.op.n_in, p.op.n_out, p.op.flat_b, p.m = DENSE, k, n, -1, m
+    p.a, p.b, p.out, p.trans_b = <const real *> a, <const real *> b, <real *> out, trans_b
+    p.net.w, p.op.y = <real *> buffer.memory, <real *> (buffer.memory + w)
+    p.packed = <real *> (buffer.memory + w + y) if x else NULL
+    with nogil:
+        (<pool_run_t> pool)(product_task, &p, threads if m * k * n > WORTH_A_THREAD else 1)
+    _spare[:] = [buffer]
 
 
 def activate(int code, uintptr_t z, uintptr_t out, double alpha, long rows, long width):
@@ -59,7 +119,7 @@ def activate(int code, uintptr_t z, uintptr_t out, double alpha, long rows, long
     op.y = <real *> aligned(panels(width) * rows * P * sizeof(real))
     if op.y == NULL:
         raise MemoryError
-    pack_rows(<const real *> z, rows, width, False, op.y)
+    pack_rows(<const real *> z, rows, width, 0, panels(width), op.y)
     softmax_forward(&op, rows, 0, rows, False)
     write_rows(op.y, width, rows, 0, rows, <real *> out)
     free(op.y)
@@ -74,8 +134,8 @@ def activate_grad(int code, uintptr_t z, uintptr_t dy, uintptr_t out, double alp
     try:
         if op.y == NULL or op.dz == NULL:
             raise MemoryError
-        pack_rows(<const real *> z, rows, width, False, op.y)
-        pack_rows(<const real *> dy, rows, width, False, op.dz)
+        pack_rows(<const real *> z, rows, width, 0, panels(width), op.y)
+        pack_rows(<const real *> dy, rows, width, 0, panels(width), op.dz)
         if code == SOFTMAX:
             softmax_forward(&op, rows, 0, rows, False)
         elif not needs_z(&op):
@@ -97,9 +157,9 @@ def loss(int code, uintptr_t z, uintptr_t labels, uintptr_t t, uintptr_t values,
     try:
         if zp == NULL or tp == NULL or dp == NULL:
             raise MemoryError
-        pack_rows(<const real *> z, rows, width, False, zp)
+        pack_rows(<const real *> z, rows, width, 0, panels(width), zp)
         if t:
-            pack_rows(<const real *> t, rows, width, False, tp)
+            pack_rows(<const real *> t, rows, width, 0, panels(width), tp)
         for b in range(rows):
             if labels:
                 label = (<const int32_t *> labels)[b]

@@ -39,7 +39,7 @@ cdef void forward_op(Net *net, long i, const real *x, long m, bint training, lon
     cdef Op *op = &net.ops[i]
     cdef long j, jobs, job, r0, r1
     if op.code == DENSE:
-        forward_product(net, op, x, m, training, id, n)
+        forward_product(net, op, x, P, m * P, m, training, id, n)
     else:
         r0 = row_share(m, id, n)
         r1 = row_share(m, id + 1, n)

@@ -12,9 +12,10 @@
                           +--------+--------+
                           c: MR rows of P
 
-   The left factor is read where it lies, in one of two ways. Natural: its rows are the rows of panels, so a(r, k) is
-   P apart in r, 1 apart in k, and after P values of k the next panel follows `jump` further on. Transposed: its rows
-   are the columns of a panel, so a(r, k) is 1 apart in r and P apart in k. Nothing is packed. */
+   The left factor is read where it lies, in one of two ways. Natural: its rows are rows of panels, so a(r, k) is P
+   apart in r, 1 apart in k, and after P values of k the next panel follows `jump` further on; or they are rows of a
+   plain matrix, `step` apart in r, with a jump of P. Transposed: its rows are the columns of a panel, so a(r, k) is 1
+   apart in r and P apart in k. Nothing is packed. */
 
 #ifndef FASTNN_TILE_H
 #define FASTNN_TILE_H
@@ -113,9 +114,10 @@ INLINE void tile_any(const long rs, const long ks, long jump, long mr, int nv, l
     }
 }
 
-static __attribute__((noinline)) void tile_natural(long mr, int nv, long kc, const real *a, long jump, const real *b,
-                                                   real *c, int accumulate) {
-    tile_any(P, 1, jump, mr, nv, kc, a, b, c, accumulate);
+static __attribute__((noinline)) void tile_natural(long mr, int nv, long kc, const real *a, long step, long jump,
+                                                   const real *b, real *c, int accumulate) {
+    if (step == P) tile_any(P, 1, jump, mr, nv, kc, a, b, c, accumulate);
+    else tile_any(step, 1, jump, mr, nv, kc, a, b, c, accumulate);
 }
 
 static __attribute__((noinline)) void tile_transposed(long mr, int nv, long kc, const real *a, const real *b, real *c,

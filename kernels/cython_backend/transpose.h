@@ -48,15 +48,15 @@
 
 /* Shapes: a has `rows` rows of LANES numbers, b LANES rows of LANES (missing rows of a count as zero); then only the
    first `keep` rows of b are written.
-   Layout: rows of a and of b are P apart.
+   Layout: rows of a are a_step apart, rows of b are P apart.
    Aliasing: none. */
-INLINE void transpose_square(const real *a, long rows, real *b, long keep) {
+INLINE void transpose_square(const real *a, long a_step, long rows, real *b, long keep) {
 #if defined(__has_builtin) && __has_builtin(__builtin_shufflevector)
     vec row[LANES];
     if (rows == LANES) {
-        ALL for (int i = 0; i < LANES; i++) row[i] = load(a + i * P);
+        ALL for (int i = 0; i < LANES; i++) row[i] = load(a + i * a_step);
     } else {
-        ALL for (int i = 0; i < LANES; i++) row[i] = i < rows ? load(a + i * P) : (vec){0};
+        ALL for (int i = 0; i < LANES; i++) row[i] = i < rows ? load(a + i * a_step) : (vec){0};
     }
 #if LANES >= 16
     EXCHANGE(8)
@@ -75,7 +75,7 @@ INLINE void transpose_square(const real *a, long rows, real *b, long keep) {
     }
 #else
     for (long i = 0; i < keep; i++)
-        for (long j = 0; j < LANES; j++) b[i * P + j] = j < rows ? a[j * P + i] : 0;
+        for (long j = 0; j < LANES; j++) b[i * P + j] = j < rows ? a[j * a_step + i] : 0;
 #endif
 }
 
