@@ -316,8 +316,8 @@ def main(argv=None):
     except Exception as error:
         if traceback:
             raise
-        # The library raises the first five for arguments and files that are not right.
-        bad = (ValueError, TypeError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
+        # The library raises these for arguments and files that are not right.
+        bad = (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
         known = (OSError, ImportError, FloatingPointError, MemoryError, RuntimeError)
         text = str(error) or type(error).__name__
         if isinstance(error, OSError) and error.filename is not None and error.strerror:

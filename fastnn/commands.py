@@ -237,10 +237,10 @@ def predict(args):
     x = read_rows(args.input)
     if args.uint8:
         x = _as_bytes(x, args.input)
-    elif x.dtype != np.uint8 and x.size and model.input_scale != 1.0 and np.nanmax(x) > 1.0:
+    elif x.dtype != np.uint8 and x.dtype.kind in "iuf" and model.input_scale != 1.0 and (x > 1).any():
         print(
-            f"fastnn: note: {args.input} has values up to {np.nanmax(x):g}, which are taken as they are; if they are "
-            "pixels from 0 to 255, add --uint8",
+            f"fastnn: note: {args.input} has values above 1, which are taken as they are; if they are pixels from 0 to "
+            "255, add --uint8",
             file=sys.stderr,
         )
     y = model.predict(x)
@@ -306,7 +306,7 @@ def _write_predictions(file, model, y, x):
     kind = "p" if classifier else "y"
     writer.writerow([*head, *(f"{kind}{i}" for i in range(y.shape[1]))])
     for i, row in enumerate(y):
-        writer.writerow([*(column[i] for column in columns), *(format(value, ".9g") for value in row)])
+        writer.writerow([*(column[i] for column in columns), *map(str, row)])
 
 
 # ---------------------------------------------------------------------------------------------- data
