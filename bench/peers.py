@@ -25,11 +25,9 @@ from bench import cases, machine, report
 from bench.contenders import PEERS, Fastnn, NotExpressible
 from bench.shapes import WORKLOADS
 
-# How far the losses of two libraries may be apart, relatively, after the epochs of the check. The first is for what
-# every library computes alike but for rounding; PyTorch adds Adam's epsilon after the correction of the bias, Keras and
-# fastnn before, which shows in the first steps of the autoencoder. The second is for networks with dropout, whose masks
-# every library draws for itself; they pass the first check without it.
-TOLERANCE, DROPOUT_TOLERANCE = 0.03, 0.15
+# How far the losses of two libraries may be apart, relatively, where both draw masks of dropout, each its own. Without
+# dropout each peer states how far.
+DROPOUT_TOLERANCE = 0.15
 CHECK_EPOCHS = 2
 # Between two turns, for threads of the last one that still spin.
 PAUSE = 0.03
@@ -68,8 +66,8 @@ def contenders(workload, peers, n, threads, backend):
     return made
 
 
-def same_loss(workload, made, tolerance):
-    """Train each in the order of the rows; drop those whose loss is another than fastnn's.
+def same_loss(made, tolerance=None):
+    """Train each in the order of the rows; drop those whose loss is not within the tolerance of fastnn's.
 
     Returns
     -------
@@ -79,22 +77,22 @@ def same_loss(workload, made, tolerance):
     losses = {name: float(contender.fit(CHECK_EPOCHS, shuffle=False)) for name, contender in made.items()}
     expected = losses[Fastnn.name]
     for name, loss in list(losses.items()):
-        if not abs(loss - expected) <= tolerance * abs(expected):
+        limit = made[name].tolerance if tolerance is None else tolerance
+        if not abs(loss - expected) <= limit * abs(expected):
             print(f"  {name}: left out, its loss is {loss:.5g} and fastnn's {expected:.5g}", flush=True)
             del losses[name], made[name]
     return losses
 
 
-def checked(workload, *arguments):
-    """Make the contenders, and keep those that reach fastnn's loss; return them and their losses."""
-    made = contenders(workload, *arguments)
+def checked(workload, peers, *arguments):
+    """Make the contenders and keep those that reach fastnn's loss, with and without dropout; return them and losses."""
+    made = contenders(workload, peers, *arguments)
     if not workload.dropout:
-        return made, same_loss(workload, made, TOLERANCE)
-    plain = contenders(dataclasses.replace(workload, dropout=0.0), *arguments)
-    plain = {name: plain[name] for name in made}
-    same_loss(workload, plain, TOLERANCE)
+        return made, same_loss(made)
+    plain = contenders(dataclasses.replace(workload, dropout=0.0), [p for p in peers if p.name in made], *arguments)
+    same_loss(plain)
     made = {name: made[name] for name in plain}
-    return made, same_loss(workload, made, DROPOUT_TOLERANCE)
+    return made, same_loss(made, DROPOUT_TOLERANCE)
 
 
 def interleave(made, epochs, rounds):

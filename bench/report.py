@@ -15,11 +15,12 @@ REFERENCE = "numpy"
 
 
 def significant(value):
-    """Write a number with three digits, without an exponent: 0.0123, 1.23, 12.3, 1,234."""
-    if value >= 100 or value == 0:
-        return f"{value:,.0f}"
-    digits = 3 - len(f"{value:.0f}") if value >= 1 else 3
-    return f"{value:.{digits}f}" if value >= 0.1 else f"{value:.2g}"
+    """Write a number with three digits, or two if it is small: 0.012, 1.23, 12.3, 1,234."""
+    if 0 < value < 0.1:
+        return f"{value:.2g}"
+    rounded = float(f"{value:.3g}")
+    digits = 0 if rounded >= 100 or value == 0 else 1 if rounded >= 10 else 2 if rounded >= 1 else 3
+    return f"{value:,.{digits}f}"
 
 
 def markdown(head, rows):
@@ -59,8 +60,16 @@ def _backends(cases, last=()):
     return sorted(names, key=lambda name: last.index(name) if name in last else -1)
 
 
+def _cell(result):
+    """Milliseconds a step, rows a second, and times the reference's speed, which itself needs none."""
+    info = result["extra_info"]
+    seconds = result["stats"]["median"] / info["steps"]
+    speedup = "" if info["backend"] == REFERENCE else f", {significant(info['speedup'])}x"
+    return f"{significant(seconds * 1e3)} ({significant(info['batch'] / seconds)}/s{speedup})"
+
+
 def training_table(benchmarks, machine):
-    """Write the table of training through `fit`: a line for each workload and backend.
+    """Write the table of training through `fit`: a line for each workload, a column for each backend.
 
     Parameters
     ----------
@@ -75,25 +84,14 @@ def training_table(benchmarks, machine):
         Empty if there are no such results.
     """
     cases = _by_case(benchmarks, "fit")
+    names = _backends(cases, last=(REFERENCE,))
     rows = []
     for case in cases.values():
-        for name in _backends({"": case}, last=(REFERENCE,)):
-            info, stats = case[name]["extra_info"], case[name]["stats"]
-            seconds = stats["median"] / info["steps"]
-            ideal = info["flops_step"] / machine["peak_gflops"] / 1e9 + info["bytes_step"] / machine["cache_gbs"] / 1e9
-            rows.append(
-                [
-                    info["title"],
-                    name,
-                    significant(seconds * 1e3),
-                    significant(info["batch"] / seconds),
-                    f"{significant(info['speedup'])}x",
-                    f"{100 * ideal / seconds:.0f}%",
-                    f"{info['error']:.0e}",
-                ]
-            )
-    head = ["training step", "backend", "ms", "rows/s", "speed-up", "of ideal", "error"]
-    return markdown(head, rows) if rows else ""
+        info = next(iter(case.values()))["extra_info"]
+        ideal = info["flops_step"] / machine["peak_gflops"] + info["bytes_step"] / machine["cache_gbs"]
+        cells = [_cell(case[name]) if name in case else "-" for name in names]
+        rows.append([info["title"], significant(ideal / 1e6), *cells])
+    return markdown(["training step, ms (rows/s, speed-up)", "ideal", *names], rows) if rows else ""
 
 
 def gemm_table(benchmarks):
@@ -115,14 +113,14 @@ def bench_section(results):
     parts = [f"Backends: {header(machine)}"]
     if training:
         note = (
-            "Milliseconds a step of `fit`, median of the rounds. Speed-up: over the NumPy reference (one thread), "
-            "whose rounds alternate with the backend's. Ideal: products at the measured peak, then one pass over "
-            "parameters and optimizer state at the cache's bandwidth. Error: of the weights after three steps, against "
-            "float64, in units of the way they went."
+            "Milliseconds a step of `fit`, median of the rounds; in brackets the rows a second and the speed-up over "
+            "the NumPy reference (one thread), whose rounds alternate with the backend's. Ideal: the products at the "
+            "measured peak, then one pass over parameters and optimizer state at the cache's bandwidth."
         )
         parts += [training, note]
     if gemm:
-        parts += [gemm, "The probe packs both factors on every call. `blas`: NumPy's product on all its threads."]
+        note = "Both factors are packed on every call, unlike in training. `blas`: NumPy's product on all its threads."
+        parts += ["<details><summary>Matrix products</summary>", gemm, note, "</details>"]
     return "\n\n".join(parts)
 
 
@@ -178,14 +176,14 @@ def insert(text, new):
 
 
 def picture(results, path):
-    """Draw the ratios of a file of `bench.peers` as bars, and write it to a file; matplotlib chooses by its suffix."""
+    """Draw the ratios of a file of `bench.peers` as bars from 1, slower to the right; matplotlib goes by the suffix."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = results["results"]
     titles = list(dict.fromkeys(row["title"] for row in rows))
     names = list(dict.fromkeys(row["peer"] for row in rows))
-    figure = Figure(figsize=(9, 1.5 + 0.2 * len(titles) * (len(names) + 1)), layout="constrained")
+    figure = Figure(figsize=(9, 1.5 + 0.15 * len(titles) * (len(names) + 1)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     height = 0.8 / len(names)
@@ -199,7 +197,7 @@ def picture(results, path):
     axes.set_yticks(range(len(titles)), titles)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.margins(x=0.15)
+    axes.margins(x=0.15, y=0.02)
     machine = results["machine"]
     axes.set_xlabel(f"time of a training step, fastnn = 1 ({machine['cpu']}, {machine['threads']} threads)")
     axes.legend()
