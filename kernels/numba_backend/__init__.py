@@ -12,9 +12,11 @@ once a machine and version; see `cache`.
 from ..backend import BackendUnavailable
 
 try:
-    import numba  # noqa: F401
+    import numba
 except ImportError as error:
     raise BackendUnavailable(f"numba cannot be imported ({error}); `pip install numba` would help") from error
+if numba.config.DISABLE_JIT:
+    raise BackendUnavailable("NUMBA_DISABLE_JIT is set, so that numba compiles nothing")
 
 from .contract import (
     activate,

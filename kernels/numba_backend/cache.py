@@ -1,9 +1,10 @@
-"""`jit` for the inner functions, `entry` for the ones that Python calls: compiled once a machine, kept on disk.
+"""`jit` for the inner functions, `Entry` for the ones that Python calls: compiled once a machine, kept on disk.
 
 Numba stores what it compiled and watches the file of the function itself, but not the files of what that calls. Ours
-stores the hash of every source file of this folder with it, in the file's name, so that any edit makes a new file
-and no process can load code of another version. The folder is Numba's choice, in its order: `NUMBA_CACHE_DIR`,
-`__pycache__` beside this file, the user's cache folder. Where none can be written, each process compiles.
+puts the hash of every source file of this folder, and of the tables, into the name of what it stores, so that any edit
+makes a new file and no process can load code of another version. The folder is Numba's choice, in its order:
+`NUMBA_CACHE_DIR`, `__pycache__` beside this file, the user's cache folder. Where none can be written, each process
+compiles.
 """
 
 import contextlib
@@ -17,6 +18,8 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from .microkernel import VARIANT
 
+# Their codes are constants of the compiled code.
+_TABLES = "plan", "activations", "losses", "optimizers"
 _OPTIONS = {"error_model": "numpy", "boundscheck": False}
 
 
@@ -32,9 +35,14 @@ def inlined(function):
 
 def _version():
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for path in [*sorted(here.glob("*.py")), *(here.parent / f"{table}.py" for table in _TABLES)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+# Read with the modules: an edit while the process runs must not put its name on code that is older.
+_VERSION = _version()
 
 
 def _notice():
@@ -49,8 +57,7 @@ class _Cache(FunctionCache):
     def __init__(self, function):
         super().__init__(function)
         self._prefix = f"fastnn-{function.__name__}-{VARIANT}-py{sys.version_info.major}{sys.version_info.minor}-"
-        self._version = _version()
-        self._cache_file = IndexDataCacheFile(self.cache_path, self._prefix + self._version, "")
+        self._cache_file = IndexDataCacheFile(self.cache_path, self._prefix + _VERSION, "")
 
     def load_overload(self, sig, target_context):
         found = super().load_overload(sig, target_context)
@@ -62,7 +69,7 @@ class _Cache(FunctionCache):
         super().save_overload(sig, data)
         # The folder belongs to this copy of the package alone: what other versions left there is of no more use.
         for path in Path(self.cache_path).glob(self._prefix + "*"):
-            if not path.name.startswith(self._prefix + self._version):
+            if not path.name.startswith(self._prefix + _VERSION):
                 with contextlib.suppress(OSError):
                     path.unlink()
 

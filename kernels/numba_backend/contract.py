@@ -6,7 +6,7 @@ from .. import dropout
 from ..losses import LOSSES
 from ..plan import OP_IN, OP_OUT, OP_WEIGHTS
 from . import engine
-from .layout import INT32, JOB, OP, REAL, UINT8, address, aligned, private_size, round_up
+from .layout import INT32, OP, REAL, UINT8, address, aligned, new_job, private_size, round_up
 from .layout import workspace as _workspace
 from .microkernel import width
 from .threads import team
@@ -123,9 +123,8 @@ def _signed(seed):
 def _probe(dtype, threads=1, scratch_size=0, widest=1, **wishes):
     step = round_up(private_size(widest, dtype.itemsize), 16)
     scratch = aligned(scratch_size + threads * step, dtype)
-    barrier = np.zeros(16, np.int64)
-    wishes |= {"scratch": address(scratch), "private": scratch_size, "private_step": step, "barrier": address(barrier)}
-    _call(engine.probe, dtype, np.zeros(1, JOB), _NO_OPS, threads, **wishes)
+    wishes |= {"scratch": address(scratch), "private": scratch_size, "private_step": step}
+    _call(engine.probe, dtype, new_job(), _NO_OPS, threads, **wishes)
 
 
 def gemm(a, b, out, trans_a, trans_b, threads):

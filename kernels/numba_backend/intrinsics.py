@@ -134,18 +134,6 @@ def positive(typingctx, x):
 
 
 @intrinsic
-def prefetch(typingctx, p):
-    """Begin to bring the cache line at `p` near."""
-
-    def generate(context, builder, signature, args):
-        place = builder.bitcast(args[0], cgutils.voidptr_t)
-        _call(builder, "llvm.prefetch.p0", ir.VoidType(), place, I32(1), I32(2), I32(1))
-        return context.get_dummy_value()
-
-    return types.none(p), generate
-
-
-@intrinsic
 def atomic_add(typingctx, p, value):
     """Add to the integer at `p`, as one step for all threads; what was there before."""
 

@@ -18,8 +18,8 @@ from ..plan import DENSE, OP_ACTIVATION, OP_BIAS, OP_CODE, OP_IN, OP_OUT, OP_WEI
 from .microkernel import ROWS, lanes, width
 
 
-def _record(integers, reals):
-    return np.dtype([(n, np.int64) for n in integers.split()] + [(n, np.float64) for n in reals.split()])
+def _record(integers, reals, *others):
+    return np.dtype([(n, np.int64) for n in integers.split()] + [(n, np.float64) for n in reals.split()] + [*others])
 
 
 # One record an operation. Offsets count elements: w, b in the packed vectors (-1: none), flat_* in the flat ones, the
@@ -30,11 +30,14 @@ OP = _record(
 )
 
 # What one call of the compiled code does and on what: `mode` is a constant of `engine`, arrays are addresses.
+# `barrier` is the address of `meeting`, where the threads wait for each other: it lies in here because a late thread,
+# which has hold of this record, may still look at it when the call is over.
 JOB = _record(
     "mode threads barrier n_ops loss labels optimizer n_metrics metrics hyper slots packed params state scratch dy dx "
     "turned private private_step row_sums x x_kind y y_kind weights order n batch rates count sums gradient seed step "
     "first last after out a b m k trans_a trans_b code",
     "input_scale target_scale threshold alpha rate",
+    ("meeting", np.int64, 16),
 )
 
 REAL, UINT8, INT32 = range(3)
@@ -57,6 +60,13 @@ def aligned(size, dtype):
     raw = np.zeros(size * dtype.itemsize + _CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % _CACHE_LINE
     return raw[start : start + size * dtype.itemsize].view(dtype)
+
+
+def new_job():
+    """A JOB record (in an array of one) of zeros, but for the address of its own barrier."""
+    job = np.zeros(1, JOB)
+    job["barrier"] = job.ctypes.data + JOB.fields["meeting"][1]
+    return job
 
 
 class _Space:
@@ -128,7 +138,6 @@ class Workspace:
     state: np.ndarray
     scratch: np.ndarray
     row_sums: np.ndarray
-    barrier: np.ndarray
 
     def pack(self, params, state):
         """Flat vectors into the packed ones."""
@@ -159,7 +168,7 @@ def workspace(plan, batch_size, threads):
     packed, scratch = _Space(itemsize), _Space(itemsize)
     ops = _operations(plan, batch_size, packed, scratch)
     widest = max(int(ops["n_in"].max()), int(ops["n_out"].max()))
-    job = np.zeros(1, JOB)
+    job = new_job()
     job["dy"] = scratch.take(batch_size * pitch(widest, itemsize))
     job["dx"] = scratch.take(batch_size * pitch(widest, itemsize))
     job["turned"] = scratch.take(round_up(batch_size, width(itemsize)) * widest)
@@ -169,9 +178,8 @@ def workspace(plan, batch_size, threads):
     state = aligned(packed.size * plan.n_slots, plan.dtype).reshape(plan.n_slots, packed.size)
     room = aligned(scratch.size, plan.dtype)
     row_sums = np.zeros(batch_size * (1 + len(plan.metrics)))
-    barrier = np.zeros(16, np.int64)
     standing = {
-        "barrier": address(barrier), "n_ops": len(ops), "loss": plan.loss, "labels": LOSSES[plan.loss].labels,
+        "n_ops": len(ops), "loss": plan.loss, "labels": LOSSES[plan.loss].labels,
         "optimizer": plan.optimizer, "n_metrics": len(plan.metrics), "metrics": address(plan.metrics),
         "hyper": address(plan.hyper), "slots": plan.n_slots, "packed": packed.size, "params": address(params),
         "state": address(state), "scratch": address(room), "row_sums": address(row_sums), "batch": batch_size,
@@ -179,4 +187,4 @@ def workspace(plan, batch_size, threads):
     }  # fmt: skip
     for name, value in standing.items():
         job[name] = value
-    return Workspace(plan, batch_size, threads, ops, job, params, state, room, row_sums, barrier)
+    return Workspace(plan, batch_size, threads, ops, job, params, state, room, row_sums)

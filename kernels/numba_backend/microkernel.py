@@ -19,20 +19,19 @@ edges, biases and updates are the business of plain loops over that buffer.
 
 import os
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from .intrinsics import I64, X86
 
 
 def _features():
-    try:
-        return {name for name, present in llvm.get_host_cpu_features().items() if present}
-    except RuntimeError:
-        return set()
+    # Numba's own idea of the CPU, which its settings can narrow.
+    names = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
+    return {name[1:] for name in names.split(",") if name.startswith("+")}
 
 
 FEATURES = _features()

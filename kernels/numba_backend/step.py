@@ -118,7 +118,7 @@ def forward(like, job, ops, rows, step, team):
 
 @jit
 def loss(like, job, op, start, rows, team):
-    """Losses and metrics of the batch's rows, and the gradient by the last output, not yet divided by the rows.
+    """Losses and metrics of the batch's rows, and the gradient of their mean by the last output.
 
     Shapes: y (rows, n_out), gradient (rows, n_out), row_sums (rows, 1 + n_metrics) float64.
     Layout: y and gradient by pitch.
@@ -142,7 +142,6 @@ def loss(like, job, op, start, rows, team):
         z, gradient = view(at(scratch, op.y + i * op.pitch), n), view(at(scratch, job.dy + i * op.pitch), n)
         sums = view(at(pointer(_SUM, job.row_sums), i * columns), columns)
         value = loss_row(job.loss, z, t, label, gradient)
-        factor = mean
         if job.weights:
             weight = view(at(pointer(like, job.weights), row), 1)[0]
             value *= weight
@@ -150,7 +149,7 @@ def loss(like, job, op, start, rows, team):
                 gradient[j] = gradient[j] * mean * weight
         else:
             for j in range(n):
-                gradient[j] *= factor
+                gradient[j] *= mean
         sums[0] = value
         for m in range(job.n_metrics):
             sums[1 + m] = metric_row(codes[m], z, t, label, job.y_kind == INT32, job.threshold, spare)

@@ -64,7 +64,8 @@ def _hire():
 def team(function, threads, *args):
     """Call ``function(*args, thread)`` once for each of `threads` threads at a time; the result of thread 0.
 
-    The function must end in a barrier: when thread 0 is back, no other touches its arguments any more.
+    The function must end in a barrier: when thread 0 is back, the others touch nothing but that barrier any more, which
+    has to lie in an argument.
     """
     helpers = [_hire() for _ in range(threads - 1)]
     for thread, helper in enumerate(helpers, 1):
