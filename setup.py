@@ -1,8 +1,12 @@
 """Builds the Cython engine: one source, an extension for each instruction set and precision.
 
 Everything is optional: without a C compiler the package installs, says so, and the Numba backend serves.
+
+``FASTNN_SANITIZE=address,undefined`` builds the engine with those sanitizers, for tests of the kernels: see
+CONTRIBUTING.md.
 """
 
+import os
 import platform
 import sys
 
@@ -18,6 +22,12 @@ X86 = {
     "v3": ["-march=x86-64-v3", "-mprefer-vector-width=256"],
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
+# Results and speed of these builds are nobody's: they stay out of the way of an ordinary one by refusing to install.
+SANITIZE = os.environ.get("FASTNN_SANITIZE", "")
+if SANITIZE:
+    if "--inplace" not in sys.argv:
+        sys.exit("FASTNN_SANITIZE is for `python setup.py build_ext --inplace`, in a copy of the source tree")
+    FLAGS += ["-O1", "-g", "-fno-omit-frame-pointer", f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
 on_x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 VARIANTS = X86 if on_x86 else {"generic": []}
 HEADERS = [f"{FOLDER}/{name}" for name in ("tile.h", "transpose.h", "elementary.h", "pool.h")]
@@ -31,9 +41,8 @@ def extension(name, flags=(), macros=()):
         include_dirs=[FOLDER],
         depends=HEADERS + [f"{FOLDER}/{part}.pxi" for part in PARTS.split()],
         extra_compile_args=FLAGS + list(flags),
-        extra_link_args=["-pthread"],
+        extra_link_args=["-pthread"] + [f"-fsanitize={SANITIZE}"] * bool(SANITIZE),
         define_macros=list(macros),
-        optional=True,
     )
 
 
@@ -58,6 +67,20 @@ class BuildExt(build_ext):
             raise
 
 
+modules = cythonize(
+    extensions,
+    nthreads=0,
+    compiler_directives={
+        "language_level": 3,
+        "boundscheck": False,
+        "wraparound": False,
+        "cdivision": True,
+        "initializedcheck": False,
+    },
+)
+for module in modules:
+    module.optional = not SANITIZE  # set here, because cythonize does not pass it on
+
 setup(
     packages=[
         "fastnn",
@@ -67,16 +90,6 @@ setup(
         "fastnn.kernels.numba_backend",
     ],
     package_dir={"fastnn": "fastnn", "fastnn.kernels": "kernels"},
-    ext_modules=cythonize(
-        extensions,
-        nthreads=0,
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-        },
-    ),
+    ext_modules=modules,
     cmdclass={"build_ext": BuildExt},
 )

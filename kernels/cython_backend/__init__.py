@@ -12,12 +12,13 @@ import importlib.util
 import os
 
 import numpy as np
+import threadpoolctl
 
 from ..backend import BackendUnavailable
 from ..losses import LOSSES
 
 try:
-    from . import _pool
+    _pool = importlib.import_module(f"{__name__}._pool")
 except ImportError as error:
     raise BackendUnavailable(
         f"its compiled modules are missing ({error}); install a C compiler (gcc or clang) and the Python headers, "
@@ -52,6 +53,29 @@ def instruction_set():
 
 
 instruction_set()  # unavailable is unavailable on import, not in the first fit
+
+
+class PoolController(threadpoolctl.LibController):
+    """Makes `threadpoolctl.threadpool_limits` hold for the pool: a cap on the `threads` that each fit asks for."""
+
+    user_api = internal_api = "fastnn"
+    filename_prefixes = ("_pool",)
+    check_symbols = ("fastnn_pool_get_num_threads", "fastnn_pool_set_num_threads")  # other packages have a _pool, too
+
+    def get_num_threads(self):
+        return self.dynlib.fastnn_pool_get_num_threads()
+
+    def set_num_threads(self, num_threads):
+        self.dynlib.fastnn_pool_set_num_threads(num_threads)
+
+    def get_version(self):
+        return None
+
+    def set_additional_attributes(self):
+        self.instruction_set = instruction_set()
+
+
+threadpoolctl.register(PoolController)
 
 
 @functools.cache
@@ -142,7 +166,9 @@ def forward(workspace, x, first, last, out):
 def gemm(a, b, out, trans_a, trans_b, threads):
     m, n = out.shape
     k = a.shape[0] if trans_a else a.shape[1]
-    _module(out.dtype).gemm(_pool.address(), _address(a), _address(b), _address(out), m, k, n, trans_a, trans_b, threads)
+    _module(out.dtype).gemm(
+        _pool.address(), _address(a), _address(b), _address(out), m, k, n, trans_a, trans_b, threads
+    )
 
 
 def activate(code, z, out, alpha):

@@ -80,6 +80,11 @@ cdef class Engine:
         """Bytes of parameters and state: what `copy_out` writes."""
         return (1 + self.net.n_slots) * self.net.packed * sizeof(real)
 
+    @property
+    def scratch_bytes(self):
+        """Bytes of scratch: they depend on the plan and the batch, not on the rows of a call."""
+        return self.net.scratch_bytes
+
     def load(self, uintptr_t params, uintptr_t state, long n_params):
         cdef long i
         pack_vector(&self.net, <const real *> params, self.net.w)
