@@ -37,7 +37,7 @@ def pytest_configure(config):
 
 def pytest_benchmark_update_machine_info(config, machine_info):
     machine_info.pop("node", None)  # the machine's name is nobody's business
-    machine_info["fastnn"] = machine.describe(config.getoption("threads"))
+    machine_info["fastnn"] = {**machine.describe(config.getoption("threads")), "quick": config.getoption("quick")}
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,8 @@ def compare(workload, peers, threads, rounds, rows, steps, backend):
     n = workload.rows(rows)
     epochs = -(-steps // (n // workload.batch))
     made, losses = checked(workload, peers, n, threads, backend)
+    if len(made) == 1:
+        return []
     times = interleave(made, epochs, rounds)
     ours = times.pop(Fastnn.name)
     milliseconds = 1e3 / (n // workload.batch * epochs)
@@ -185,7 +187,7 @@ def main(arguments=None):
     packages = dict.fromkeys(package for peer in peers for package in peer.packages)
     results = []
     with threadpool_limits(options.threads):
-        about = machine.describe(options.threads, tuple(packages))
+        about = {**machine.describe(options.threads, tuple(packages)), "quick": options.quick}
         for workload in chosen:
             print(workload.title, flush=True)
             measured = options.threads, options.rounds, options.rows, options.steps

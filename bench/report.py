@@ -40,6 +40,7 @@ def header(machine, more=()):
         f"memory {significant(machine['memory_gbs'])} GB/s",
         f"Python {machine['python']}, {versions}",
         f"commit {commit}, {machine['date']}",
+        *(["a quick run, whose times say little"] if machine.get("quick") else []),
         *more,
     ]
     return "; ".join(lines) + "."
@@ -188,11 +189,10 @@ def picture(results, path):
     axes = figure.add_subplot()
     height = 0.8 / len(names)
     for k, name in enumerate(names):
-        bars = [
-            (titles.index(row["title"]) + (k + 0.5) * height - 0.4, row["ratio"]) for row in rows if row["peer"] == name
-        ]
-        drawn = axes.barh([y for y, _ in bars], [ratio for _, ratio in bars], height, label=name)
-        axes.bar_label(drawn, [f"{significant(ratio)}x" for _, ratio in bars], padding=3, fontsize=8)
+        own = [row for row in rows if row["peer"] == name]
+        places = [titles.index(row["title"]) + (k + 0.5) * height - 0.4 for row in own]
+        bars = axes.barh(places, [row["ratio"] - 1 for row in own], height, left=1, label=name)
+        axes.bar_label(bars, [f"{significant(row['ratio'])}x" for row in own], padding=3, fontsize=8)
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_yticks(range(len(titles)), titles)
     axes.invert_yaxis()

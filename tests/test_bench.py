@@ -198,6 +198,8 @@ def test_header_names_machine_commit_and_date():
     line = report.header(MACHINE)
     for part in ("A processor (v3)", "2 threads", "numpy 2.4.6", "0123456789 with changes", "2026-01-31"):
         assert part in line
+    assert "quick" not in line
+    assert "quick" in report.header({**MACHINE, "quick": True})
 
 
 @pytest.fixture
