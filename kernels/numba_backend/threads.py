@@ -13,7 +13,7 @@ import threading
 from .cache import jit
 from .intrinsics import at, atomic_add, atomic_load, atomic_store, give_way, pause
 
-_SPINS = 2000
+_SPINS = 200
 
 _idle = []
 if hasattr(os, "register_at_fork"):
