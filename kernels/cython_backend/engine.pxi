@@ -117,7 +117,7 @@ cdef class Engine:
     cdef long worth(self, long m, long passes):
         """Threads for batches of m rows that go through every weight `passes` times. A few rows cost what many do:
         the weights have to be read."""
-        cdef long work = passes * max(m, 8) * self.macs
+        cdef long work = passes * max(m, 4) * self.macs
         return max(1, min(self.net.threads, 1 + work // WORTH_A_THREAD))
 
     cdef void go(self, pool_task task, Call *call, long threads):

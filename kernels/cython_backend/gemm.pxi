@@ -12,6 +12,7 @@
 cdef enum:
     K_BLOCK = 8 * P   # rows of a right panel kept in the first-level cache: 8 * P * P * 4 bytes are 32 KB with AVX-512
     L2_BLOCK = 1 << 20  # bytes of the left factor that stay in the second-level cache
+    FEW = 4           # rows of a batch that plain gradient descent adds to W one by one
     M_BLOCK = 4 * P   # rows of a batch summed at a time in the weight gradient: two such panels side by side
 
 
@@ -93,6 +94,8 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     Layout: panels; gradient as the plan has it.
     Aliasing: none."""
     cdef real block[P * P]
+    cdef real scaled[FEW * P]
+    cdef bint direct = gradient == NULL and update.code == SGD and m <= FEW
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
     cdef long chunk, start, deep, jobs, job, j, q, part, k, t, i, rows, wide, r, depth
     cdef const real *dz
@@ -106,6 +109,18 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
             rows = smaller(P, op.n_in - q * P)
             wide = smaller(P, op.n_out - j * P)
             dz = op.dz + j * m * P
+            if direct:
+                # W += X' (-rate dZ): no block of dW, and few enough terms that W loses no digits.
+                for i in range(m * P):
+                    scaled[i] = -update.rate * dz[i]
+                for t in range(blocks(rows, MR)):
+                    i = q * P + t * MR
+                    tile_transposed(smaller(MR, rows - t * MR), vectors(op.n_out - j * P), m, x + q * m * P + t * MR,
+                                    scaled, net.w + op.w + (j * op.n_in + i) * P, True)
+                if q == 0 and op.flat_b >= 0:
+                    sum_rows(dz, m, block)
+                    apply_update(net, update, op.b + j * P, block, 1)
+                continue
             for part in range(blocks(m, M_BLOCK)):
                 k = part * M_BLOCK
                 depth = smaller(M_BLOCK, m - k)

@@ -59,15 +59,25 @@ INLINE void store(real *p, vec v) { *(vec *)p = v; }
 
 #define ALL _Pragma("GCC unroll 32") /* accumulators stay in registers only if every index is a constant */
 
-/* The products of `n` values of k: acc (mr x nv vectors) += a (mr x n) b (n x P). */
-#define MULTIPLY_ADD(n)                                                     \
-    _Pragma("GCC unroll 4") for (long k = 0; k < (n); k++, q += ks, b += P) { \
+/* The products of one value of k, into the accumulators of `way`. */
+#define MULTIPLY_ADD(way)                                                   \
+    {                                                                        \
         const vec b0 = load(b), b1 = nv == 2 ? load(b + LANES) : b0;         \
         ALL for (int r = 0; r < mr; r++) {                                   \
             const vec x = q[r * rs] - (vec){0};                              \
-            acc[r][0] += x * b0;                                             \
-            if (nv == 2) acc[r][1] += x * b1;                                \
+            acc[(way) * mr + r][0] += x * b0;                                \
+            if (nv == 2) acc[(way) * mr + r][1] += x * b1;                   \
         }                                                                    \
+        q += ks;                                                             \
+        b += P;                                                              \
+    }
+
+/* acc (mr x nv vectors) += a (mr x n) b (n x P). */
+#define MULTIPLY_ADD_ALL(n)                                                              \
+    {                                                                                    \
+        long k = 0;                                                                      \
+        for (; k + 4 <= (n); k += 4) ALL for (int u = 0; u < 4; u++) MULTIPLY_ADD(u % ways) \
+        for (; k < (n); k++) MULTIPLY_ADD(0)                                             \
     }
 
 /* Shapes: a mr x kc, b kc x P, c mr x P; only the first nv vectors of a row of b and c are touched.
@@ -76,19 +86,22 @@ INLINE void store(real *p, vec v) { *(vec *)p = v; }
 INLINE void tile_body(const int mr, const int nv, const long rs, const long ks, long jump, long kc, const real *a,
                       const real *b, real *c, int accumulate) {
     const vec zero = {0};
+    /* One or two rows would wait for each addition to finish before the next: they get several sums each. */
+    const int ways = mr == 1 ? 4 : mr == 2 ? 2 : 1;
     const real *q = a;
     vec acc[MR][2];
-    ALL for (int r = 0; r < mr; r++) ALL for (int v = 0; v < nv; v++) acc[r][v] = zero;
+    ALL for (int r = 0; r < ways * mr; r++) ALL for (int v = 0; v < nv; v++) acc[r][v] = zero;
     if (accumulate) {
         ALL for (int r = 0; r < mr; r++) ALL for (int v = 0; v < nv; v++) acc[r][v] = load(c + r * P + v * LANES);
     }
     if (jump) {
         for (; kc >= P; kc -= P) {
-            MULTIPLY_ADD(P)
+            MULTIPLY_ADD_ALL(P)
             q = a += jump;
         }
     }
-    MULTIPLY_ADD(kc)
+    MULTIPLY_ADD_ALL(kc)
+    ALL for (int r = mr; r < ways * mr; r++) ALL for (int v = 0; v < nv; v++) acc[r % mr][v] += acc[r][v];
     ALL for (int r = 0; r < mr; r++) ALL for (int v = 0; v < nv; v++) store(c + r * P + v * LANES, acc[r][v]);
 }
 
