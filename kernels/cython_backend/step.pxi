@@ -34,12 +34,14 @@ cdef void draw_keys(Net *net, uint64_t seed, uint64_t step) noexcept nogil:
         net.ops[i].key[1] = <uint32_t> (key >> 32)
 
 
-cdef void forward_op(Net *net, long i, const real *x, long m, bint training, long id, long n) noexcept nogil:
-    """y = dropout(activation(x W + b)) or dropout(activation(x)). Ends in a barrier."""
+cdef void forward_op(Net *net, long i, const real *x, long step, long jump, long m, bint training, long id,
+                     long n) noexcept nogil:
+    """y = dropout(activation(x W + b)) or dropout(activation(x)). Ends in a barrier. Layout of x: as for
+    forward_product; panels without W."""
     cdef Op *op = &net.ops[i]
     cdef long j, jobs, job, r0, r1
     if op.code == DENSE:
-        forward_product(net, op, x, P, m * P, m, training, id, n)
+        forward_product(net, op, x, step, jump, m, training, id, n)
     else:
         r0 = row_share(m, id, n)
         r1 = row_share(m, id + 1, n)
@@ -52,13 +54,11 @@ cdef void forward_op(Net *net, long i, const real *x, long m, bint training, lon
         barrier_wait(&net.barrier, n)
 
 
-cdef void forward_ops(Net *net, long first, long last, long m, bint training, long id, long n) noexcept nogil:
-    """Operations first..last on the gathered batch."""
+cdef void forward_all(Net *net, long m, bint training, long id, long n) noexcept nogil:
+    """All operations on the gathered batch."""
     cdef long i
-    cdef const real *x = net.x
-    for i in range(first, last + 1):
-        forward_op(net, i, x, m, training, id, n)
-        x = net.ops[i].y
+    for i in range(net.n_ops):
+        forward_op(net, i, net.ops[i - 1].y if i else net.x, P, m * P, m, training, id, n)
 
 
 cdef void backward_rows(Op *op, long m, long r0, long r1) noexcept nogil:
@@ -112,7 +112,7 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
     cdef double mine[1 + MAX_METRICS]
     gather(net, &call.data, net.ops[0].n_in, start, m, r0, r1)
     barrier_wait(&net.barrier, n)
-    forward_ops(net, 0, net.n_ops - 1, m, True, id, n)
+    forward_all(net, m, True, id, n)
     loss_rows(net, &call.data, m, r0, r1)
     backward_rows(last, m, r0, r1)
     barrier_wait(&net.barrier, n)
@@ -166,7 +166,7 @@ cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
         m = smaller(call.batch, call.rows - k)
         gather(net, &call.data, net.ops[0].n_in, k, m, row_share(m, id, n), row_share(m, id + 1, n))
         barrier_wait(&net.barrier, n)
-        forward_ops(net, 0, net.n_ops - 1, m, False, id, n)
+        forward_all(net, m, False, id, n)
         loss_rows(net, &call.data, m, row_share(m, id, n), row_share(m, id + 1, n))
         barrier_wait(&net.barrier, n)
         if id == 0:
@@ -179,16 +179,22 @@ cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
 cdef void forward_task(void *argument, long id, long n) noexcept nogil:
     cdef Call *call = <Call *> argument
     cdef Net *net = call.net
+    cdef Op *first = &net.ops[call.first]
     cdef Op *last = &net.ops[call.last]
     cdef fp_state old = flush_denormals()
-    cdef long k = 0, j, m, r0, r1
+    cdef long k = 0, i, j, m, r0, r1
     while k < call.rows:
         m = smaller(call.batch, call.rows - k)
         r0 = row_share(m, id, n)
         r1 = row_share(m, id + 1, n)
-        gather(net, &call.data, net.ops[call.first].n_in, k, m, r0, r1)
-        barrier_wait(&net.barrier, n)
-        forward_ops(net, call.first, call.last, m, False, id, n)
+        if call.data.xr != NULL and first.code == DENSE:  # no need to gather what can be read where it lies
+            forward_op(net, call.first, call.data.xr + k * first.n_in, first.n_in, P, m, False, id, n)
+        else:
+            gather(net, &call.data, first.n_in, k, m, r0, r1)
+            barrier_wait(&net.barrier, n)
+            forward_op(net, call.first, net.x, P, m * P, m, False, id, n)
+        for i in range(call.first + 1, call.last + 1):
+            forward_op(net, i, net.ops[i - 1].y, P, m * P, m, False, id, n)
         if call.last == net.n_ops - 1 and net.output_activation == SOFTMAX:
             softmax_forward(last, m, r0, r1, False)
         elif call.last == net.n_ops - 1:
