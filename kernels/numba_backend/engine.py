@@ -28,28 +28,29 @@ def _run(like, jobs, ops, thread):
     set_float_state(state | FLUSH)
     if job.mode == UPDATE:
         step.prepare(like, job, job.rate, job.step + 1, team)
-        for i in range(job.n_ops):
-            if ops[i].w >= 0:
-                step.weight_gradients(like, job, ops[i], pointer(like, job.scratch), np.int64(0), team)
+        step.all_weights(like, job, ops, np.int64(0), team)
     batches = np.int64(0)
     while batches < job.count:
         start = batches * job.batch
         rows, now = min(job.batch, job.n - start), job.step + batches
-        if job.mode == TRAIN:
-            step.prepare(like, job, view(pointer(_SUM, job.rates), job.count)[batches], now + 1, team)
         step.gather(like, job, ops[job.first], start, rows, team)
         step.forward(like, job, ops, rows, now, team)
         if job.mode == FORWARD:
             step.output(like, job, ops[job.last], start, rows, team)
         else:
             step.loss(like, job, ops[job.last], start, rows, team)
+            if job.mode != EVALUATE:
+                step.backward(like, job, ops, rows, now, team)
+            wait(job, team)
             finite = step.add_up(job, batches, rows, team)
             if job.mode != EVALUATE:
                 if not finite:
                     break
-                step.backward(like, job, ops, rows, now, team)
+                if job.mode == TRAIN:
+                    step.prepare(like, job, view(pointer(_SUM, job.rates), job.count)[batches], now + 1, team)
+                step.all_weights(like, job, ops, rows, team)
+            wait(job, team)
         batches += 1
-        wait(job, team)
     wait(job, team)
     set_float_state(state)
     return batches

@@ -5,7 +5,7 @@ a weight gradient, 8 rows of a panel, is one contiguous piece of parameters and 
 (O / WIDTH, WIDTH). All padding is zero and stays zero.
 
 Activations and their gradients are rows, `pitch` apart (see `pitch`); a gradient that has to be multiplied with W^T
-lies transposed too, in panels (rows / WIDTH, O, WIDTH).
+lies transposed for the time of that product, in panels (rows / WIDTH, O, WIDTH).
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ def _record(integers, reals, *others):
 # One record an operation. Offsets count elements: w, b in the packed vectors (-1: none), flat_* in the flat ones, the
 # others in the scratch. `same` says that the output is the pre-activation itself.
 OP = _record(
-    "code n_in n_out activation w b flat_w flat_b x x_pitch z y pitch same threshold",
+    "code n_in n_out activation w b flat_w flat_b x x_pitch z y d pitch same threshold",
     "alpha scale",
 )
 
@@ -33,9 +33,9 @@ OP = _record(
 # `barrier` is the address of `meeting`, where the threads wait for each other: it lies in here because a late thread,
 # which has hold of this record, may still look at it when the call is over.
 JOB = _record(
-    "mode threads barrier n_ops loss labels optimizer n_metrics metrics hyper slots packed params state scratch dy dx "
-    "turned private private_step row_sums x x_kind y y_kind weights order n batch rates count sums gradient seed step "
-    "first last after out a b m k trans_a trans_b code",
+    "mode threads barrier n_ops loss labels optimizer n_metrics metrics hyper slots packed params state scratch "
+    "turned widest private private_step row_sums x x_kind y y_kind weights order n batch rates count sums gradient "
+    "seed step first last after out a b m k trans_a trans_b code",
     "input_scale target_scale threshold alpha rate",
     ("meeting", np.int64, 16),
 )
@@ -85,7 +85,7 @@ def _operations(plan, batch_size, packed, scratch):
     """The OP records of a plan, with room taken for all they need."""
     itemsize = plan.dtype.itemsize
     panel = width(itemsize)
-    ops = np.zeros(len(plan.ops), OP)
+    ops, gradient = np.zeros(len(plan.ops), OP), None
     place, place_pitch = scratch.take(batch_size * pitch(plan.n_inputs, itemsize)), pitch(plan.n_inputs, itemsize)
     for op, record, rates in zip(ops, plan.ops, plan.rates, strict=True):
         rate = rates[RATE_DROPOUT].item()
@@ -100,6 +100,10 @@ def _operations(plan, batch_size, packed, scratch):
             op["b"] = packed.take(round_up(n_out, panel)) if record[OP_BIAS] >= 0 else -1
             place_pitch = pitch(n_out, itemsize)
             place = scratch.take(batch_size * place_pitch)
+        # One gradient serves a dense operation and the elementwise ones that follow it, in place.
+        if record[OP_CODE] == DENSE or gradient is None:
+            gradient = scratch.take(batch_size * place_pitch)
+        op["d"] = gradient
         op["z"], op["pitch"] = place, place_pitch
         op["same"] = record[OP_ACTIVATION] == activations.LINEAR and not rate
         if not op["same"]:
@@ -169,9 +173,9 @@ def workspace(plan, batch_size, threads):
     ops = _operations(plan, batch_size, packed, scratch)
     widest = max(int(ops["n_in"].max()), int(ops["n_out"].max()))
     job = new_job()
-    job["dy"] = scratch.take(batch_size * pitch(widest, itemsize))
-    job["dx"] = scratch.take(batch_size * pitch(widest, itemsize))
-    job["turned"] = scratch.take(round_up(batch_size, width(itemsize)) * widest)
+    # Each thread turns its own rows, in panels of its own.
+    job["widest"] = round_up(widest, _CACHE_LINE // itemsize)
+    job["turned"] = scratch.take((batch_size + threads * width(itemsize)) * int(job["widest"][0]))
     job["private_step"] = round_up(private_size(widest, itemsize), _CACHE_LINE // itemsize)
     job["private"] = scratch.take(int(job["private_step"][0]) * threads)
     params = aligned(packed.size, plan.dtype)

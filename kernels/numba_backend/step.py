@@ -1,5 +1,8 @@
 """The phases of one batch. Every function is entered by all threads and does this thread's share.
 
+From the gather to the gradients by the pre-activations, a thread keeps to its own rows, which no other looks at, so
+that nobody waits; then all meet, and share the weights, whose gradients are sums over all rows.
+
 `job` and `ops` are records of `layout`; `like` is any number of the real type; `team` is (thread, threads).
 """
 
@@ -20,6 +23,8 @@ from .threads import barrier
 
 # What a job is; the first three differ in what they do with a gradient.
 TRAIN, LOSS_GRAD, UPDATE, EVALUATE, FORWARD = range(5)
+# A team of one: a product of this thread's own rows.
+ALONE = (0, 1)
 _BYTE, _LABEL, _INDEX, _SUM = np.uint8(0), np.int32(0), np.int64(0), np.float64(0)
 
 
@@ -65,6 +70,13 @@ def _row_number(job, i):
 
 
 @jit
+def own_rows(rows, team):
+    """The rows of a batch that are this thread's, from the gather to the gradient: whole tiles of them."""
+    first, last = share((rows + ROWS - 1) // ROWS, team[0], team[1])
+    return first * ROWS, min(last * ROWS, rows)
+
+
+@jit
 def gather(like, job, op, start, rows, team):
     """Rows `start`.. of the order into the first activation.
 
@@ -73,12 +85,11 @@ def gather(like, job, op, start, rows, team):
     Aliasing: none.
     """
     outlined()
-    first, last = share(rows, team[0], team[1])
+    first, last = own_rows(rows, team)
     place = at(pointer(like, job.scratch), op.x)
     for i in range(first, last):
         out = view(at(place, i * op.x_pitch), op.n_in)
         _read_row(like, job.x, job.x_kind, job.input_scale, _row_number(job, start + i), op.n_in, out)
-    wait(job, team)
 
 
 @jit
@@ -93,27 +104,26 @@ def forward(like, job, ops, rows, step, team):
     scratch, params = pointer(like, job.scratch), pointer(like, job.params)
     buffer = private(like, job, team)[0]
     panel = panel_width(scratch)
+    first, last = own_rows(rows, team)
     for number in range(job.first, job.last + 1):
         op = ops[number]
         z, y = at(scratch, op.z), at(scratch, op.y)
         if op.code == DENSE:
             deep = (op.n_in + ROWS - 1) // ROWS * ROWS
             multiply(
-                at(scratch, op.x), op.x_pitch, np.int64(1), at(params, op.w), deep * panel, panel, rows, op.n_in,
-                op.n_out, z, op.pitch, at(params, max(op.b, 0)), op.b >= 0, buffer, team,
+                at(scratch, op.x + first * op.x_pitch), op.x_pitch, np.int64(1), at(params, op.w), deep * panel, panel,
+                last - first, op.n_in, op.n_out, at(z, first * op.pitch), op.pitch, at(params, max(op.b, 0)), op.b >= 0,
+                buffer, ALONE,
             )  # fmt: skip
-            wait(job, team)
         if op.same:
             continue
         dropping = job.mode <= LOSS_GRAD and op.threshold >= 0
         key, scale = dropout_key(job.seed, step, number), cast(like, op.scale)
-        first, last = share(rows, team[0], team[1])
         for i in range(first, last):
             source, place = view(at(z, i * op.pitch), op.n_out), view(at(y, i * op.pitch), op.n_out)
             activate(op.activation, cast(like, op.alpha), source, place)
             if dropping:
                 drop(key, op.threshold, scale, i * op.n_out, place)
-        wait(job, team)
 
 
 @jit
@@ -126,7 +136,7 @@ def loss(like, job, op, start, rows, team):
     """
     outlined()
     scratch = pointer(like, job.scratch)
-    first, last = share(rows, team[0], team[1])
+    first, last = own_rows(rows, team)
     n, columns = op.n_out, 1 + job.n_metrics
     _, one_row, other_row, _ = private(like, job, team)
     t, spare = view(one_row, n), view(other_row, n)
@@ -139,7 +149,7 @@ def loss(like, job, op, start, rows, team):
             label = np.int64(view(at(pointer(_LABEL, job.y), row), 1)[0])
         else:
             _read_row(like, job.y, job.y_kind, job.target_scale, row, n, t)
-        z, gradient = view(at(scratch, op.y + i * op.pitch), n), view(at(scratch, job.dy + i * op.pitch), n)
+        z, gradient = view(at(scratch, op.y + i * op.pitch), n), view(at(scratch, op.d + i * op.pitch), n)
         sums = view(at(pointer(_SUM, job.row_sums), i * columns), columns)
         value = loss_row(job.loss, z, t, label, gradient)
         if job.weights:
@@ -164,7 +174,6 @@ def add_up(job, batch, rows, team):
     Aliasing: none.
     """
     outlined()
-    wait(job, team)
     columns = 1 + job.n_metrics
     row_sums = view(pointer(_SUM, job.row_sums), rows * columns)
     if team[0] == 0:
@@ -189,51 +198,78 @@ def output(like, job, op, start, rows, team):
     Layout: y by pitch, out contiguous.
     Aliasing: none.
     """
-    first, last = share(rows, team[0], team[1])
+    first, last = own_rows(rows, team)
     for i in range(first, last):
         y = view(at(pointer(like, job.scratch), op.y + i * op.pitch), op.n_out)
         activate(job.after, cast(like, 0.0), y, view(at(pointer(like, job.out), (start + i) * op.n_out), op.n_out))
 
 
 @jit
-def _back_rows(like, job, ops, top, lowest, d, rows, step, team):
+def _through_activations(like, job, ops, top, rows, step, team):
     """Turn the gradient by the output of operation `top` into that by the pre-activation of the next dense operation
-    down, whose number is returned; write it transposed too where a product will need it.
+    down, whose number is returned.
 
     Shapes: d (rows, n_out), z (rows, n_out).
     Layout: by pitch.
-    Aliasing: in place.
+    Aliasing: d in place.
     """
     outlined()
     scratch = pointer(like, job.scratch)
     spare = private(like, job, team)[1]
-    chunk = min(8, panel_width(scratch))
-    first, last = share((rows + chunk - 1) // chunk, team[0], team[1])
+    first, last = own_rows(rows, team)
     number = top
-    while ops[number].code != DENSE:
+    while True:
+        op = ops[number]
+        key, scale = dropout_key(job.seed, step, number), cast(like, op.scale)
+        for i in range(first, last):
+            d, z = view(at(scratch, op.d + i * op.pitch), op.n_out), view(at(scratch, op.z + i * op.pitch), op.n_out)
+            if op.threshold >= 0:
+                drop(key, op.threshold, scale, i * op.n_out, d)
+            if op.activation != LINEAR:
+                activate_grad(op.activation, cast(like, op.alpha), z, d, view(spare, op.n_out))
+        if op.code == DENSE:
+            return number
         number -= 1
-    for c in range(first, last):
-        begin, end = c * chunk, min((c + 1) * chunk, rows)
-        for k in range(top, number - 1, -1):
-            op = ops[k]
-            if op.same:
-                continue
-            key, scale = dropout_key(job.seed, step, k), cast(like, op.scale)
-            for i in range(begin, end):
-                dy = view(at(d, i * op.pitch), op.n_out)
-                if op.threshold >= 0:
-                    drop(key, op.threshold, scale, i * op.n_out, dy)
-                if op.activation != LINEAR:
-                    z = view(at(scratch, op.z + i * op.pitch), op.n_out)
-                    activate_grad(op.activation, cast(like, op.alpha), z, dy, view(spare, op.n_out))
-        if number > lowest:
-            op = ops[number]
-            turn(end - begin, op.n_out, at(d, begin * op.pitch), op.pitch, at(scratch, job.turned), begin)
-    return number
 
 
 @jit
-def weight_gradients(like, job, op, d, rows, team):
+def backward(like, job, ops, rows, step, team):
+    """Gradients by the pre-activations of all dense operations, from the last output's, which `loss` left.
+
+    Shapes: of each operation d (rows, n_out).
+    Layout: by pitch, and transposed in panels as the right side of a product.
+    Aliasing: none.
+    """
+    outlined()
+    lowest = 0
+    while lowest < job.n_ops and ops[lowest].code != DENSE:
+        lowest += 1
+    if lowest == job.n_ops:
+        return
+    scratch, params = pointer(like, job.scratch), pointer(like, job.params)
+    buffer = private(like, job, team)[0]
+    panel = panel_width(scratch)
+    chunk = min(8, panel)
+    first, last = own_rows(rows, team)
+    turned = at(scratch, job.turned + (first + team[0] * panel) * job.widest)
+    number = job.n_ops - 1
+    while True:
+        number = _through_activations(like, job, ops, number, rows, step, team)
+        if number == lowest:
+            return
+        op, below = ops[number], ops[number - 1]
+        for i in range(first, last, chunk):
+            turn(min(chunk, last - i), op.n_out, at(scratch, op.d + i * op.pitch), op.pitch, turned, i - first)
+        deep = (op.n_in + ROWS - 1) // ROWS * ROWS
+        out = at(scratch, below.d + first * below.pitch)
+        multiply_turned(
+            at(params, op.w), deep * panel, turned, last - first, op.n_in, op.n_out, out, below.pitch, buffer, ALONE
+        )
+        number -= 1
+
+
+@jit
+def weight_gradients(like, job, op, rows, team):
     """Gradient of one dense operation, used as the job says: to update, to be stored; or (UPDATE) read instead.
 
     Shapes: x (rows, n_in), d (rows, n_out); gradient, W (n_in, n_out).
@@ -242,7 +278,7 @@ def weight_gradients(like, job, op, d, rows, team):
     """
     outlined()
     scratch, params, state = pointer(like, job.scratch), pointer(like, job.params), pointer(like, job.state)
-    flat = pointer(like, job.gradient)
+    flat, d = pointer(like, job.gradient), at(scratch, op.d)
     buffer, _, _, constants = private(like, job, team)
     panel = panel_width(buffer)
     g, c = view(buffer, ROWS * panel), view(constants, 5)
@@ -288,39 +324,8 @@ def weight_gradients(like, job, op, d, rows, team):
 
 
 @jit
-def backward(like, job, ops, rows, step, team):
-    """Gradients of all operations, from the last output's, which `loss` left; each put to use at once.
-
-    Shapes: of each operation d (rows, n_out).
-    Layout: by pitch; two buffers take turns.
-    Aliasing: none.
-    """
-    outlined()
-    lowest = 0
-    while lowest < job.n_ops and ops[lowest].code != DENSE:
-        lowest += 1
-    if lowest == job.n_ops:
-        return
-    scratch, params = pointer(like, job.scratch), pointer(like, job.params)
-    buffer = private(like, job, team)[0]
-    d, other = at(scratch, job.dy), at(scratch, job.dx)
-    number = _back_rows(like, job, ops, job.n_ops - 1, lowest, d, rows, step, team)
-    wait(job, team)
-    while True:
-        op = ops[number]
-        below = number
-        if number > lowest:
-            panel = panel_width(scratch)
-            deep = (op.n_in + ROWS - 1) // ROWS * ROWS
-            multiply_turned(
-                at(params, op.w), deep * panel, at(scratch, job.turned), rows, op.n_in, op.n_out,
-                other, op.x_pitch, buffer, team,
-            )  # fmt: skip
-            wait(job, team)
-            below = _back_rows(like, job, ops, number - 1, lowest, other, rows, step, team)
-        weight_gradients(like, job, op, d, rows, team)
-        if number == lowest:
-            return
-        wait(job, team)
-        number = below
-        d, other = other, d
+def all_weights(like, job, ops, rows, team):
+    """`weight_gradients` of every dense operation."""
+    for i in range(job.n_ops):
+        if ops[i].w >= 0:
+            weight_gradients(like, job, ops[i], rows, team)
