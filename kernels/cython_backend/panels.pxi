@@ -42,18 +42,15 @@ cdef inline void scatter_row(const uint8_t *x8, const real *xr, real scale, long
                              real *out) noexcept nogil:
     """Shapes: one row of `width`, as uint8 times scale or as real; out [width / P][m][P], row b of every panel.
     Aliasing: none."""
-    cdef long j, c, columns
-    cdef real *to
-    cdef const uint8_t *from8
-    for j in range(panels(width)):
-        columns = smaller(P, width - j * P)
-        to = out + (j * m + b) * P
+    cdef long j, c, whole = width // P
+    for j in range(whole):  # a constant number of columns is a handful of instructions
         if xr != NULL:
-            memcpy(to, xr + j * P, columns * sizeof(real))
+            memcpy(out + (j * m + b) * P, xr + j * P, P * sizeof(real))
         else:
-            from8 = x8 + j * P
-            for c in range(columns):
-                to[c] = from8[c] * scale
+            for c in range(P):
+                out[(j * m + b) * P + c] = x8[j * P + c] * scale
+    for c in range(whole * P, width):
+        out[(whole * m + b) * P + c - whole * P] = xr[c] if xr != NULL else x8[c] * scale
 
 
 cdef void gather(Net *net, const Data *data, long width, long start, long m, long r0, long r1) noexcept nogil:
