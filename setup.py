@@ -27,7 +27,7 @@ SANITIZE = os.environ.get("FASTNN_SANITIZE", "")
 if SANITIZE:
     if "--inplace" not in sys.argv:
         sys.exit("FASTNN_SANITIZE is for `python setup.py build_ext --inplace`, in a copy of the source tree")
-    FLAGS += ["-O1", "-g", "-fno-omit-frame-pointer", f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
+    FLAGS += ["-O1", "-g1", "-fno-omit-frame-pointer", f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
 on_x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 VARIANTS = X86 if on_x86 else {"generic": []}
 HEADERS = [f"{FOLDER}/{name}" for name in ("tile.h", "transpose.h", "elementary.h", "pool.h")]
