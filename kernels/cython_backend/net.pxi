@@ -137,7 +137,8 @@ cdef struct Net:
     real *slot[MAX_SLOTS]
     char *scratch
     size_t scratch_bytes
-    real *x               # the gathered batch [n_in / P][m][P]
+    real *x               # the gathered batch [n_in / P][m][P], a copy for each thread where own_batch
+    long x_size
     real *t               # the gathered targets [n_out / P][m][P]
     real *dxt             # transposed input gradient of an operation that keeps none
     int32_t *label
@@ -165,6 +166,12 @@ cdef inline long share(long jobs, long id, long n) noexcept nogil:
     return jobs * id // n
 
 
+cdef inline bint own_batch(long n) noexcept nogil:
+    """Whether each of n threads gathers the whole batch for itself: while they are few, that is quicker than to fetch
+    the others' part from their caches, and than to wait for it."""
+    return n <= 4
+
+
 cdef inline int vectors(long columns_left) noexcept nogil:
     """How many of a panel's two vectors hold real columns."""
     return 2 if columns_left > LANES else 1
@@ -190,7 +197,8 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     cdef Op *op
     for i in range(net.n_ops):
         wide_in = max(wide_in, panels(net.ops[i].n_in))  # `forward` may begin at any operation
-    net.x = <real *> carve(&used, base, wide_in * m * P * one)
+    net.x_size = wide_in * m * P
+    net.x = <real *> carve(&used, base, (net.threads if own_batch(net.threads) else 1) * net.x_size * one)
     net.t = <real *> carve(&used, base, panels(net.ops[net.n_ops - 1].n_out) * m * P * one)
     net.label = <int32_t *> carve(&used, base, m * sizeof(int32_t))
     net.row_weight = <real *> carve(&used, base, m * one)

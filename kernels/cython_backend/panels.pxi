@@ -53,21 +53,32 @@ cdef inline void scatter_row(const uint8_t *x8, const real *xr, real scale, long
         out[(whole * m + b) * P + c - whole * P] = xr[c] if xr != NULL else x8[c] * scale
 
 
-cdef void gather(Net *net, const Data *data, long width, long start, long m, long r0, long r1) noexcept nogil:
-    """Rows r0..r1 of the batch that begins at `start`: inputs of `width` into net.x, targets into net.t or net.label.
+cdef inline long data_row(const Data *data, long i) noexcept nogil:
+    return i if data.order == NULL else data.order[i]
+
+
+cdef void gather_inputs(const Net *net, const Data *data, long width, long start, long m, long r0, long r1,
+                        real *x) noexcept nogil:
+    """Rows r0..r1 of the batch of m rows that begins at `start`, `width` wide, into panels of m rows.
     Aliasing: none."""
-    cdef long b, row, outputs = net.ops[net.n_ops - 1].n_out
+    cdef long b, at
     for b in range(r0, r1):
-        row = start + b
-        if data.order != NULL:
-            row = data.order[row]
-        scatter_row(data.x8 + row * width, data.xr + row * width if data.xr != NULL else NULL, net.input_scale,
-                    width, b, m, net.x)
+        at = data_row(data, start + b) * width
+        scatter_row(data.x8 + at if data.x8 != NULL else NULL, data.xr + at if data.xr != NULL else NULL,
+                    net.input_scale, width, b, m, x)
+
+
+cdef void gather_targets(Net *net, const Data *data, long start, long m, long r0, long r1) noexcept nogil:
+    """Targets and weights of the same rows, into net.t or net.label, and net.row_weight. Aliasing: none."""
+    cdef long b, row, at, width = net.ops[net.n_ops - 1].n_out
+    for b in range(r0, r1):
+        row = data_row(data, start + b)
+        at = row * width
         if data.labels != NULL:
             net.label[b] = data.labels[row]
-        elif data.tr != NULL or data.t8 != NULL:
-            scatter_row(data.t8 + row * outputs, data.tr + row * outputs if data.tr != NULL else NULL,
-                        net.target_scale, outputs, b, m, net.t)
+        else:
+            scatter_row(data.t8 + at if data.t8 != NULL else NULL, data.tr + at if data.tr != NULL else NULL,
+                        net.target_scale, width, b, m, net.t)
         if data.weights != NULL:
             net.row_weight[b] = data.weights[row]
 

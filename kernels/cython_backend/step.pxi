@@ -24,6 +24,17 @@ cdef inline long row_share(long m, long id, long n) noexcept nogil:
     return smaller(m, share(blocks(m, LANES), id, n) * LANES)
 
 
+cdef const real *take_inputs(Net *net, const Data *data, long width, long start, long m, long id, long n) noexcept nogil:
+    """Gather the inputs of the batch that begins at `start`, ready for this thread to read. See own_batch."""
+    cdef real *x = net.x + id * net.x_size
+    if own_batch(n):
+        gather_inputs(net, data, width, start, m, 0, m, x)
+        return x
+    gather_inputs(net, data, width, start, m, row_share(m, id, n), row_share(m, id + 1, n), net.x)
+    barrier_wait(&net.barrier, n)
+    return net.x
+
+
 cdef void draw_keys(Net *net, uint64_t seed, uint64_t step) noexcept nogil:
     """The dropout keys of every operation in one step; see kernels/dropout.py."""
     cdef long i
@@ -54,11 +65,11 @@ cdef void forward_op(Net *net, long i, const real *x, long step, long jump, long
         barrier_wait(&net.barrier, n)
 
 
-cdef void forward_all(Net *net, long m, bint training, long id, long n) noexcept nogil:
+cdef void forward_all(Net *net, const real *x, long m, bint training, long id, long n) noexcept nogil:
     """All operations on the gathered batch."""
     cdef long i
     for i in range(net.n_ops):
-        forward_op(net, i, net.ops[i - 1].y if i else net.x, P, m * P, m, training, id, n)
+        forward_op(net, i, net.ops[i - 1].y if i else x, P, m * P, m, training, id, n)
 
 
 cdef void backward_rows(Op *op, long m, long r0, long r1) noexcept nogil:
@@ -71,7 +82,8 @@ cdef void backward_rows(Op *op, long m, long r0, long r1) noexcept nogil:
         finish_backward(op, j, m, r0, r1)
 
 
-cdef void backward_op(Net *net, long i, long m, const Update *update, real *gradient, long id, long n) noexcept nogil:
+cdef void backward_op(Net *net, long i, const real *x, long m, const Update *update, real *gradient, long id,
+                      long n) noexcept nogil:
     """From dZ of operation i to dZ of the one below, then its own weights: these are read before they change."""
     cdef Op *op = &net.ops[i]
     cdef Op *below = &net.ops[i - 1] if i > net.first_dense else NULL
@@ -90,7 +102,7 @@ cdef void backward_op(Net *net, long i, long m, const Update *update, real *grad
             softmax_backward(below, m, r0, r1)
             barrier_wait(&net.barrier, n)
     if op.code == DENSE:
-        weight_gradient(net, op, net.ops[i - 1].y if i > 0 else net.x, m, update, gradient, id, n)
+        weight_gradient(net, op, net.ops[i - 1].y if i > 0 else x, m, update, gradient, id, n)
 
 
 cdef void total_rows(const Net *net, long m, double *sums) noexcept nogil:
@@ -110,9 +122,9 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
     cdef Op *last = &net.ops[net.n_ops - 1]
     cdef long i, r0 = row_share(m, id, n), r1 = row_share(m, id + 1, n)
     cdef double mine[1 + MAX_METRICS]
-    gather(net, &call.data, net.ops[0].n_in, start, m, r0, r1)
-    barrier_wait(&net.barrier, n)
-    forward_all(net, m, True, id, n)
+    cdef const real *x = take_inputs(net, &call.data, net.ops[0].n_in, start, m, id, n)
+    gather_targets(net, &call.data, start, m, r0, r1)
+    forward_all(net, x, m, True, id, n)
     loss_rows(net, &call.data, m, r0, r1)
     backward_rows(last, m, r0, r1)
     barrier_wait(&net.barrier, n)
@@ -124,7 +136,7 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
         return False
     i = net.n_ops - 1
     while i >= net.first_dense:
-        backward_op(net, i, m, update, call.gradient, id, n)
+        backward_op(net, i, x, m, update, call.gradient, id, n)
         i -= 1
     return True
 
@@ -136,15 +148,15 @@ cdef void train_task(void *argument, long id, long n) noexcept nogil:
     cdef Update update
     cdef long k, m
     for k in range(call.n_batches):
+        if id == 0:
+            draw_keys(net, call.seed, call.step + k)  # nobody has read the last ones since the weight gradients began
+        barrier_wait(&net.barrier, n)
         m = smaller(call.batch, call.rows - k * call.batch)
         update = prepare_update(net, call.rates[k], call.step + k + 1)
-        if id == 0:
-            draw_keys(net, call.seed, call.step + k)  # read after the first barrier
         if not run_batch(call, k * call.batch, m, &update, call.sums + k * (1 + net.n_metrics), id, n):
             break
         if id == 0:
             call.done = k + 1
-        barrier_wait(&net.barrier, n)
     restore_denormals(old)
 
 
@@ -153,6 +165,7 @@ cdef void loss_grad_task(void *argument, long id, long n) noexcept nogil:
     cdef fp_state old = flush_denormals()
     if id == 0:
         draw_keys(call.net, call.seed, call.step)
+    barrier_wait(&call.net.barrier, n)
     run_batch(call, 0, call.rows, NULL, call.sums, id, n)
     restore_denormals(old)
 
@@ -161,12 +174,13 @@ cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
     cdef Call *call = <Call *> argument
     cdef Net *net = call.net
     cdef fp_state old = flush_denormals()
+    cdef const real *x
     cdef long k = 0, m
     while k < call.rows:
         m = smaller(call.batch, call.rows - k)
-        gather(net, &call.data, net.ops[0].n_in, k, m, row_share(m, id, n), row_share(m, id + 1, n))
-        barrier_wait(&net.barrier, n)
-        forward_all(net, m, False, id, n)
+        x = take_inputs(net, &call.data, net.ops[0].n_in, k, m, id, n)
+        gather_targets(net, &call.data, k, m, row_share(m, id, n), row_share(m, id + 1, n))
+        forward_all(net, x, m, False, id, n)
         loss_rows(net, &call.data, m, row_share(m, id, n), row_share(m, id + 1, n))
         barrier_wait(&net.barrier, n)
         if id == 0:
@@ -182,6 +196,7 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
     cdef Op *first = &net.ops[call.first]
     cdef Op *last = &net.ops[call.last]
     cdef fp_state old = flush_denormals()
+    cdef const real *x
     cdef long k = 0, i, j, m, r0, r1
     while k < call.rows:
         m = smaller(call.batch, call.rows - k)
@@ -190,9 +205,8 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
         if call.data.xr != NULL and first.code == DENSE:  # no need to gather what can be read where it lies
             forward_op(net, call.first, call.data.xr + k * first.n_in, first.n_in, P, m, False, id, n)
         else:
-            gather(net, &call.data, first.n_in, k, m, r0, r1)
-            barrier_wait(&net.barrier, n)
-            forward_op(net, call.first, net.x, P, m * P, m, False, id, n)
+            x = take_inputs(net, &call.data, first.n_in, k, m, id, n)
+            forward_op(net, call.first, x, P, m * P, m, False, id, n)
         for i in range(call.first + 1, call.last + 1):
             forward_op(net, i, net.ops[i - 1].y, P, m * P, m, False, id, n)
         if call.last == net.n_ops - 1 and net.output_activation == SOFTMAX:
