@@ -11,7 +11,6 @@ unless a function says so.
     of up to `batch_size` rows, on at most `threads` threads. A workspace belongs to one Python thread at a time.
 `to_host(workspace, params, state)`
     Writes the current parameters and state into the flat vectors given.
-`snapshot(workspace)` -> opaque copy of parameters and state; `restore(workspace, copy)` puts it back.
 `poison(workspace, byte)`
     Fills all scratch with `byte`: no result may change.
 `train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums)` -> batches done
@@ -50,8 +49,6 @@ Results do not depend on the number of threads, bit for bit, nor on how an epoch
 FUNCTIONS = (
     "to_backend",
     "to_host",
-    "snapshot",
-    "restore",
     "poison",
     "train",
     "loss_grad",

@@ -62,14 +62,6 @@ def to_host(workspace, params, state):
     state[...] = workspace.state
 
 
-def snapshot(workspace):
-    return workspace.params.copy(), workspace.state.copy()
-
-
-def restore(workspace, copy):
-    workspace.params[...], workspace.state[...] = copy
-
-
 def poison(workspace, byte):
     pass
 

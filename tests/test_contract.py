@@ -260,24 +260,6 @@ def test_parameters_survive_the_way_there_and_back(backend, dtype, name):
     assert same_bits((params, state), (c.params, c.state))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_snapshot_and_restore(backend, dtype, name):
-    c = make(name, dtype)
-    fit = Fit.of(backend, c)
-    fit.train(c.x, c.y)
-    before = fit.host()
-    copy = backend.snapshot(fit.workspace)
-    results = []
-    for _ in range(2):
-        sums = fit.train(c.x, c.y, step=3)
-        after = fit.host()
-        assert not same_bits(after[0], before[0])
-        results.append((sums[1], after))
-        backend.restore(fit.workspace, copy)
-        assert same_bits(fit.host(), before)
-    assert same_bits(*results)
-
-
 @pytest.mark.parametrize("optimizer", [row.name for row in OPTIMIZERS])
 def test_a_resumed_fit_goes_on_as_if_never_stopped(backend, dtype, optimizer):
     c = case("7 9 relu drop0.3 5 tanh 3 softmax", 16 * 9 + 5, 16, dtype=dtype, **{**SPARSE, "optimizer": optimizer})

@@ -122,16 +122,6 @@ def to_host(workspace, params, state):
     workspace.engine.store(_address(params), _address(state), workspace.plan.n_params)
 
 
-def snapshot(workspace):
-    copy = np.empty(workspace.engine.parameter_bytes, np.uint8)
-    workspace.engine.copy_out(_address(copy))
-    return copy
-
-
-def restore(workspace, copy):
-    workspace.engine.copy_in(_address(copy))
-
-
 def poison(workspace, byte):
     workspace.engine.poison(byte)
 

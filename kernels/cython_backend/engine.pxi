@@ -76,40 +76,23 @@ cdef class Engine:
         free(self.parameters)
 
     @property
-    def parameter_bytes(self):
-        """Bytes of parameters and state: what `copy_out` writes."""
-        return (1 + self.net.n_slots) * self.net.packed * sizeof(real)
-
-    @property
     def scratch_bytes(self):
         """Bytes of scratch: they depend on the plan and the batch, not on the rows of a call."""
         return self.net.scratch_bytes
 
     def load(self, uintptr_t params, uintptr_t state, long n_params):
         cdef long i
-        pack_vector(&self.net, <const real *> params, self.net.w)
-        for i in range(self.net.n_slots):
-            pack_vector(&self.net, <const real *> state + i * n_params, self.net.slot[i])
+        with nogil:
+            pack_vector(&self.net, <const real *> params, self.net.w)
+            for i in range(self.net.n_slots):
+                pack_vector(&self.net, <const real *> state + i * n_params, self.net.slot[i])
 
     def store(self, uintptr_t params, uintptr_t state, long n_params):
         cdef long i
-        unpack_vector(&self.net, self.net.w, <real *> params)
-        for i in range(self.net.n_slots):
-            unpack_vector(&self.net, self.net.slot[i], <real *> state + i * n_params)
-
-    def copy_out(self, uintptr_t to):
-        cdef size_t one = self.net.packed * sizeof(real)
-        cdef long i
-        memcpy(<char *> to, self.net.w, one)
-        for i in range(self.net.n_slots):
-            memcpy(<char *> to + (1 + i) * one, self.net.slot[i], one)
-
-    def copy_in(self, uintptr_t source):
-        cdef size_t one = self.net.packed * sizeof(real)
-        cdef long i
-        memcpy(self.net.w, <const char *> source, one)
-        for i in range(self.net.n_slots):
-            memcpy(self.net.slot[i], <const char *> source + (1 + i) * one, one)
+        with nogil:
+            unpack_vector(&self.net, self.net.w, <real *> params)
+            for i in range(self.net.n_slots):
+                unpack_vector(&self.net, self.net.slot[i], <real *> state + i * n_params)
 
     def poison(self, int byte):
         memset(self.net.scratch, byte, self.net.scratch_bytes)
@@ -150,9 +133,11 @@ cdef class Engine:
 
     def update(self, uintptr_t gradient, double rate, long step):
         cdef Update update = prepare_update(&self.net, rate, step + 1)
-        cdef fp_state old = flush_denormals()
-        update_from(&self.net, &update, <const real *> gradient)
-        restore_denormals(old)
+        cdef fp_state old
+        with nogil:
+            old = flush_denormals()
+            update_from(&self.net, &update, <const real *> gradient)
+            restore_denormals(old)
 
     def evaluate(self, tuple data, long rows, uintptr_t sums):
         cdef Call call

@@ -44,7 +44,7 @@ cdef real softmax_row(const real *z, const real *t, long label, real *d, long st
     Layout: a row of panels `step` apart. Aliasing: none."""
     cdef real sums[P]
     cdef real top = z[0], total, mass = 1, dot
-    cdef long j, c, columns, width = panels(n)
+    cdef long j, c, width = panels(n)
     for j in range(width):
         for c in range(smaller(P, n - j * P)):
             top = z[j * step + c] if z[j * step + c] > top or z[j * step + c] != z[j * step + c] else top

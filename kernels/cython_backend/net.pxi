@@ -24,7 +24,6 @@ cdef extern from "transpose.h" nogil:
 cdef extern from "elementary.h" nogil:
     real exp_(real x)
     real log_(real x)
-    real sqrt_(real x)
     real abs_(real x)
     real tanh_(real x)
     real sigmoid(real x)
@@ -39,7 +38,6 @@ cdef extern from "elementary.h" nogil:
     ctypedef int fp_state
     fp_state flush_denormals()
     void restore_denormals(fp_state old)
-    real INFINITY
 
 cdef extern from "pool.h" nogil:
     ctypedef struct barrier_t:

@@ -5,7 +5,7 @@ cdef void pack_vector(const Net *net, const real *flat, real *packed) noexcept n
     """Shapes: flat (n_params,), packed (net.packed,).
     Layout: the flat vector of the plan into panels, padding zero.
     Aliasing: none."""
-    cdef long i, k, j, c, columns
+    cdef long i, k, j, columns
     cdef const Op *op
     memset(packed, 0, net.packed * sizeof(real))
     for i in range(net.n_ops):
@@ -23,7 +23,7 @@ cdef void pack_vector(const Net *net, const real *flat, real *packed) noexcept n
 
 cdef void unpack_vector(const Net *net, const real *packed, real *flat) noexcept nogil:
     """Shapes, layout: the inverse of pack_vector. Aliasing: none."""
-    cdef long i, k, j, c, columns
+    cdef long i, k, j, columns
     cdef const Op *op
     for i in range(net.n_ops):
         op = &net.ops[i]

@@ -108,7 +108,6 @@ def gemm(uintptr_t pool, uintptr_t a, uintptr_t b, uintptr_t out, long m, long k
 
 def activate(int code, uintptr_t z, uintptr_t out, double alpha, long rows, long width):
     cdef Op op
-    cdef long i
     if code != SOFTMAX:
         if z != out:
             memcpy(<real *> out, <const real *> z, rows * width * sizeof(real))

@@ -50,7 +50,7 @@ cdef void forward_op(Net *net, long i, const real *x, long step, long jump, long
     """y = dropout(activation(x W + b)) or dropout(activation(x)). Ends in a barrier. Layout of x: as for
     forward_product; panels without W."""
     cdef Op *op = &net.ops[i]
-    cdef long j, jobs, job, r0, r1
+    cdef long j, r0, r1
     if op.code == DENSE:
         forward_product(net, op, x, step, jump, m, training, id, n)
     else:

@@ -54,14 +54,6 @@ def to_host(workspace, params, state):
     workspace.unpack(params, state)
 
 
-def snapshot(workspace):
-    return workspace.params.copy(), workspace.state.copy()
-
-
-def restore(workspace, copy):
-    workspace.params[...], workspace.state[...] = copy
-
-
 def poison(workspace, byte):
     workspace.scratch.view(np.uint8)[...] = byte
     workspace.row_sums.view(np.uint8)[...] = byte
