@@ -1,7 +1,8 @@
 """Matrix products: those of training steps, and cubes.
 
-The probe `gemm` packs both factors on every call, which a training step does not; products that are small in one
-dimension suffer most. ``blas`` is NumPy's own product on all its threads, for scale.
+The probe `gemm` packs the right factor on every call (and the Cython engine's a transposed left one too), which a
+training step does not; products that are small in one dimension suffer most. ``blas`` is NumPy's own product on all its
+threads, for scale.
 """
 
 import numpy as np

@@ -8,7 +8,6 @@ from fastnn.kernels import PlanBuilder
 import fastnn
 
 SEED = 0
-RATES = {"sgd": 0.01, "adam": 0.001, "rmsprop": 0.001}
 
 
 @functools.cache
@@ -98,7 +97,7 @@ class Run:
 
     def train(self, steps):
         """Run `steps` batches from the beginning of the epoch; the sums (steps, 1)."""
-        rates = np.full(steps, RATES[self.workload.optimizer])
+        rates = np.full(steps, self.workload.rate)
         sums = np.empty((steps, 1))
         order = self.order[: steps * self.workload.batch]
         done = self.backend.train(
@@ -126,6 +125,4 @@ def model(workload, backend="auto", threads=None, dtype="float32"):
             layers.append(fastnn.layers.Dropout(workload.dropout))
     layers.append(fastnn.layers.Dense(workload.sizes[-1], workload.last))
     net = fastnn.Sequential(layers, seed=SEED, backend=backend, threads=threads, dtype=dtype)
-    optimizer = fastnn.optimizers.get(workload.optimizer)
-    optimizer.learning_rate = RATES[workload.optimizer]
-    return net.compile(optimizer, workload.loss)
+    return net.compile(workload.optimizer, workload.loss)

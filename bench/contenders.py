@@ -39,7 +39,7 @@ class Contender(ABC):
 
     def __init__(self, workload, weights, x, y, threads):
         self.workload, self.n = workload, len(x)
-        self.rate = cases.RATES[workload.optimizer]
+        self.rate = workload.rate
         x = self.real(x)
         self.prepare(weights, x, x if workload.autoencoder else self.real(y), threads)
 

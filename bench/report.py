@@ -120,7 +120,7 @@ def bench_section(results):
         )
         parts += [training, note]
     if gemm:
-        note = "Both factors are packed on every call, unlike in training. `blas`: NumPy's product on all its threads."
+        note = "Factors are packed on every call, unlike in training. `blas`: NumPy's product on all its threads."
         parts += ["<details><summary>Matrix products</summary>", gemm, note, "</details>"]
     return "\n\n".join(parts)
 

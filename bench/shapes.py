@@ -1,7 +1,7 @@
 """What is measured, as data: matrix products, vector operations, and whole training steps.
 
-Every record knows its floating-point operations, the bytes that it has to move, and the time that both take at best on
-a machine of a given peak and bandwidth. Sizes are counted in float32.
+Every product and every step knows its floating-point operations; a step also the bytes of its update, and the time that
+both take at best on a machine of a given peak and bandwidth. Sizes are counted in float32.
 """
 
 from dataclasses import dataclass
@@ -38,15 +38,6 @@ class Gemm:
     def flops(self):
         """Multiplications and additions."""
         return 2 * self.m * self.n * self.k
-
-    @property
-    def bytes(self):
-        """Both factors read once, the product written once."""
-        return REAL * (self.m * self.k + self.k * self.n + self.m * self.n)
-
-    def ideal(self, peak, bandwidth):
-        """Seconds at `peak` FLOP/s and `bandwidth` bytes/s, whichever limits."""
-        return max(self.flops / peak, self.bytes / bandwidth)
 
 
 def training_gemms(label, sizes, batch, quick=False):
@@ -104,6 +95,11 @@ class Workload:
         words += [] if self.loss.endswith("crossentropy") else [self.loss]
         shown = {"adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}.get(self.optimizer, self.optimizer)
         return ", ".join([*words, shown, f"B={self.batch}"])
+
+    @property
+    def rate(self):
+        """Learning rate: the optimiser's default."""
+        return optimizers.BY_NAME[self.optimizer].rate
 
     @property
     def labels(self):
