@@ -54,9 +54,7 @@ class MeanAbsoluteError(Loss):
 
 class _Crossentropy(Loss):
     def __init__(self, from_logits=False):
-        if not isinstance(from_logits, bool):
-            raise TypeError(f"from_logits must be True or False, got {from_logits!r}")
-        self.from_logits = from_logits
+        self.from_logits = validation.flag("from_logits", from_logits)
 
 
 class BinaryCrossentropy(_Crossentropy):

@@ -79,9 +79,7 @@ class SGD(Optimizer):
     def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False):
         super().__init__(learning_rate)
         self.momentum = validation.number("momentum", momentum, low=0.0, high=1.0)
-        if not isinstance(nesterov, bool):
-            raise TypeError(f"nesterov must be True or False, got {nesterov!r}")
-        self.nesterov = nesterov
+        self.nesterov = validation.flag("nesterov", nesterov)
 
     @property
     def kernel(self):
