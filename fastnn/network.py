@@ -133,10 +133,10 @@ class Network:
         self.state = np.zeros((n_slots, len(self.params)), self.dtype)
         self.step = 0
 
-    def workspace(self, plan, batch_size):
-        """Make a workspace from the host's vectors."""
-        threads = self.threads or default_threads()
-        return self.backend.to_backend(plan, self.params, self.state, batch_size, threads)
+    def workspace(self, plan, batch_size, state=None):
+        """Make a workspace from the host's parameters, and from its state unless another is given."""
+        state = self.state if state is None else state
+        return self.backend.to_backend(plan, self.params, state, batch_size, self.threads or default_threads())
 
     def drop(self):
         """Forget the workspace of inference, for the plan has changed."""
@@ -146,9 +146,8 @@ class Network:
         self.host()
         cached = self._inference
         if cached is None or cached[1] != rows or (same_plan and cached[0] is not plan):
-            threads = self.threads or default_threads()
             state = np.empty((plan.n_slots, len(self.params)), self.dtype)
-            cached = self._inference = (plan, rows, self.backend.to_backend(plan, self.params, state, rows, threads))
+            cached = self._inference = (plan, rows, self.workspace(plan, rows, state))
         return cached[2]
 
     def forward(self, plan, x, first, last, out, rows=ROWS):
