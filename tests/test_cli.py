@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pooch  # noqa: F401  (its log handler keeps the stderr of its import: not that of a single test)
 import pytest
 
 import fastnn
