@@ -22,14 +22,14 @@ FORMAT = "fastnn"
 VERSION = 1
 
 
-def _tensors(model):
+def _tensors(model, state):
     """Map names to arrays: every layer's weights as views of the flat vector, then the optimizer's state vectors."""
     net = model._network
     result = {}
     for name, start, shape in _layout(model._layers, model._input_shape):
         result[name] = net.params[start : start + math.prod(shape)].reshape(shape)
     if model.optimizer is not None:
-        for slot, vector in zip(model.optimizer.row.slots, net.state, strict=True):
+        for slot, vector in zip(model.optimizer.row.slots, state, strict=True):
             result[f"optimizer.{slot}"] = vector
     return result
 
@@ -60,14 +60,19 @@ def save(model, path):
     from safetensors.numpy import save as to_bytes
 
     with model._network.lock:
-        model._network.host()
-        tensors = _tensors(model)
+        net = model._network
+        net.host()
+        state, step = net.state, net.step
+        slots = len(model.optimizer.row.slots) if model.optimizer else len(state)
+        if len(state) != slots:  # as when momentum was set since: the next fit starts the optimizer afresh
+            state, step = np.zeros((slots, len(net.params)), net.dtype), 0
+        tensors = _tensors(model, state)
         config = json.dumps(
             {
                 "class": type(model).__name__,
                 "model": model.get_config(),
-                "step": model._network.step,
-                "epoch": model._network.epoch,
+                "step": step,
+                "epoch": net.epoch,
             }
         )
         metadata = {

@@ -1,0 +1,25 @@
+"""Bugs that were found by trying to break things, each with the smallest way to see it again."""
+
+import numpy as np
+
+import fastnn
+from fastnn import optimizers
+
+RNG = np.random.default_rng(0)
+X = RNG.random((30, 4)).astype(np.float32)
+Y = np.arange(30) % 3
+
+
+def small(**options):
+    return fastnn.MLP([4, 3], seed=0, backend="numpy", **options)
+
+
+def test_a_model_whose_momentum_was_set_after_training_can_be_saved(tmp_path):
+    model = small(optimizer=optimizers.SGD(0.1))
+    model.fit(X, Y)
+    model.optimizer.momentum = 0.9  # an optimizer with another state: a fit would start it afresh
+    model.save(tmp_path / "model")
+    loaded = fastnn.load(tmp_path / "model", backend="numpy")
+    model.fit(X, Y)
+    loaded.fit(X, Y)
+    assert loaded.params.tobytes() == model.params.tobytes()
