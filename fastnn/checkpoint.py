@@ -88,7 +88,8 @@ def save(model, path):
 def _write(path, data):
     # The file that the name leads to is replaced, not the link.
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    # A name has at most 255 bytes, and a character up to four of them.
+    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.tmp")
     try:
         # Not through tempfile: its files are for the owner alone, a model has the rights of any other file.
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)

@@ -23,3 +23,10 @@ def test_a_model_whose_momentum_was_set_after_training_can_be_saved(tmp_path):
     model.fit(X, Y)
     loaded.fit(X, Y)
     assert loaded.params.tobytes() == model.params.tobytes()
+
+
+def test_a_model_may_have_the_longest_name_that_a_file_can_have(tmp_path):
+    model = small()
+    for name in ("n" * 255, "模" * 85):  # 255 bytes
+        model.save(tmp_path / name)
+        assert fastnn.load(tmp_path / name).params.tobytes() == model.params.tobytes()
