@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, datasets, optimizers
+from . import __version__, datasets, optimizers, validation
 from .autoencoder import Autoencoder
 from .callbacks import Callback
 from .checkpoint import load
@@ -38,22 +38,22 @@ def train(args):
         threads=args.threads,
         name=args.data,  # by which `evaluate` knows what it was trained on
     )
-    held_out = int(len(x) * args.validation_split)
-    if args.validation_split and not 0 < held_out < len(x):
+    if 0 < args.validation_split * len(x) < 1:
         raise ValueError(f"--validation-split {args.validation_split} of {len(x)} images leaves none to validate with")
+    held_out = len(x) - validation.split_at(args.validation_split, len(x))
     missing = _pictures_missing()
     if missing:
         print(f"fastnn: note: {missing}", file=sys.stderr)
     folder = _new_folder(args)
     try:
         _announce(say, args, model, len(x) - held_out, len(test[0]), held_out)
-        validation = {"validation_split": args.validation_split} if held_out else {"validation_data": test}
+        validate = {"validation_split": args.validation_split} if held_out else {"validation_data": test}
         stopped = None
         start = time.perf_counter()
         watched = not args.quiet and sys.stderr is not None and sys.stderr.isatty()
         table = [] if args.quiet else [_Table(watched)]
         try:
-            model.fit(x, y, args.batch_size, args.epochs, int(watched), callbacks=table, **validation)
+            model.fit(x, y, args.batch_size, args.epochs, int(watched), callbacks=table, **validate)
         except (KeyboardInterrupt, FloatingPointError, BrokenPipeError) as error:
             stopped = error
         seconds = time.perf_counter() - start

@@ -3,7 +3,7 @@
 import numpy as np
 
 import fastnn
-from fastnn import optimizers
+from fastnn import cli, optimizers
 
 RNG = np.random.default_rng(0)
 X = RNG.random((30, 4)).astype(np.float32)
@@ -30,3 +30,12 @@ def test_a_model_may_have_the_longest_name_that_a_file_can_have(tmp_path):
     for name in ("n" * 255, "模" * 85):  # 255 bytes
         model.save(tmp_path / name)
         assert fastnn.load(tmp_path / name).params.tobytes() == model.params.tobytes()
+
+
+def test_the_command_counts_the_images_that_fit_holds_out(tmp_path, capsys):
+    share = 1 / 7  # 857.14 of 6,000 images: fit keeps 5,142 and holds out 858
+    out = str(tmp_path / "out")
+    assert cli.main(["train", "--validation-split", repr(share), "--epochs", "1", "--hidden", "--out", out]) == 0
+    text = capsys.readouterr().out
+    assert "5,142 images to train on" in text
+    assert "the last 858 of the training images" in text
