@@ -302,7 +302,8 @@ def main(argv=None):
         args = _parser().parse_args(argv)
         traceback = args.traceback
         status = _run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where the shell has closed it (>&-)
+            sys.stdout.flush()
         return status
     except SystemExit as stop:  # argparse, after its own message
         return stop.code or 0

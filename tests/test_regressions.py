@@ -1,6 +1,9 @@
 """Bugs that were found by trying to break things, each with the smallest way to see it again."""
 
+import sys
+
 import numpy as np
+import pytest
 
 import fastnn
 from fastnn import cli, optimizers
@@ -39,3 +42,9 @@ def test_the_command_counts_the_images_that_fit_holds_out(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "5,142 images to train on" in text
     assert "the last 858 of the training images" in text
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_the_command_works_without_an_output(monkeypatch, closed):
+    monkeypatch.setattr(sys, closed, None)  # what Python does where the descriptor is closed
+    assert cli.main(["data"]) == 0
