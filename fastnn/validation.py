@@ -35,7 +35,7 @@ def integer(name, value, low=None, high=None):
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if (low is not None and number < low) or (high is not None and number > high):
-        raise ValueError(f"{name} must be an integer {_interval(low, high)}, got {value!r}")
+        raise ValueError(f"{name} must be an integer{_interval(low, high)}, got {value!r}")
     return number
 
 
@@ -43,7 +43,10 @@ def number(name, value, low=-math.inf, high=math.inf, above=False, below=False):
     """Return `value` as a finite float from `low` to `high`; `above` and `below` exclude the ends."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:  # an int beyond all floats
+        result = math.inf
     ok = math.isfinite(result) and low <= result <= high
     if not ok or (above and result == low) or (below and result == high):
         raise ValueError(f"{name} must be a finite number{_interval(low, high, above, below)}, got {value!r}")

@@ -48,3 +48,15 @@ def test_the_command_counts_the_images_that_fit_holds_out(tmp_path, capsys):
 def test_the_command_works_without_an_output(monkeypatch, closed):
     monkeypatch.setattr(sys, closed, None)  # what Python does where the descriptor is closed
     assert cli.main(["data"]) == 0
+
+
+def test_numbers_beyond_all_floats_are_refused_like_infinity():
+    with pytest.raises(ValueError, match="learning_rate must be a finite number"):
+        optimizers.Adam(10**400)
+    with pytest.raises(ValueError, match="dropout must be a finite number"):
+        fastnn.MLP([4, 5, 3], dropout=-(10**400))
+
+
+def test_a_message_has_no_gap():
+    with pytest.raises(ValueError, match="units must be an integer of at least 1, got 0"):
+        fastnn.layers.Dense(0)
