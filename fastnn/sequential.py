@@ -141,8 +141,11 @@ class Sequential(LayerStack):
         train = data
         if class_weight is not None:
             outputs = math.prod(network.shapes(self._layers, input_shape)[-1])
-            by_class = targets_module.class_weights(targets, class_weight, outputs).astype(self._network.dtype)
-            train = training.Data(data.x, data.y, by_class if data.weights is None else data.weights * by_class)
+            by_class, name = targets_module.class_weights(targets, class_weight, outputs), "class_weight"
+            if data.weights is not None:
+                by_class, name = by_class * data.weights, "class_weight times sample_weight"
+            by_class = validation.sample_weight(by_class, name, len(data), self._network.dtype)
+            train = training.Data(data.x, data.y, by_class)
         cut = validation.split_at(validation_split, len(data))
         if validation_data is not None:
             parts = self._unpack_validation(validation_data)

@@ -60,3 +60,13 @@ def test_numbers_beyond_all_floats_are_refused_like_infinity():
 def test_a_message_has_no_gap():
     with pytest.raises(ValueError, match="units must be an integer of at least 1, got 0"):
         fastnn.layers.Dense(0)
+
+
+def test_a_class_weight_too_large_for_the_dtype_is_refused():
+    model = small()
+    before = model.params.tobytes()
+    with pytest.raises(ValueError, match=r"class_weight has 10 values too large for float32.* 1e\+300"):
+        model.fit(X, Y, class_weight={1: 1e300})
+    with pytest.raises(ValueError, match="class_weight times sample_weight has 10 values too large for float32"):
+        model.fit(X, Y, class_weight={1: 1e30}, sample_weight=np.full(30, 1e30))
+    assert model.params.tobytes() == before
