@@ -144,11 +144,16 @@ def array(value, name, strings=False):
         result = result.astype(str)
     if strings and result.dtype.kind == "T":
         result = result.astype(str)
+    if strings and result.dtype.kind == "U" and not isinstance(value, np.ndarray):
+        # In a list NumPy turns whatever stands beside a string into one, the NaN of a missing label too.
+        found = [v for v in np.asarray(value, dtype=object).flat if not isinstance(v, str)]
+        if found:
+            raise TypeError(f"{name} must hold numbers or strings, not both: beside strings it has {found[0]!r}")
     if result.dtype.kind not in ("biufU" if strings else "biuf"):
-        raise TypeError(
-            f"{name} must hold numbers{' or strings' if strings else ''}, but it has the dtype {result.dtype}"
-            f"{' and the shape ' + str(result.shape) if result.ndim else ''}"
-        )
+        what = f"it has the dtype {result.dtype} and the shape {result.shape}"
+        if result.ndim == 0:
+            what = f"it is {type(value).__name__ if result.dtype == object else repr(value)!s:.80}"
+        raise TypeError(f"{name} must hold numbers{' or strings' if strings else ''}, but {what}")
     return result
 
 

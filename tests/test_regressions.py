@@ -70,3 +70,16 @@ def test_a_class_weight_too_large_for_the_dtype_is_refused():
     with pytest.raises(ValueError, match="class_weight times sample_weight has 10 values too large for float32"):
         model.fit(X, Y, class_weight={1: 1e30}, sample_weight=np.full(30, 1e30))
     assert model.params.tobytes() == before
+
+
+@pytest.mark.parametrize("odd", [float("nan"), None, 1, b"c"])
+def test_string_labels_with_something_else_among_them_are_refused(odd):
+    with pytest.raises(TypeError, match="y must hold numbers or strings"):
+        small().fit(X, ["a", "b", odd] * 10)
+
+
+@pytest.mark.parametrize("x", [None, {}, "abc", (row for row in X), lambda: X])
+def test_the_message_says_what_it_got_in_the_place_of_an_array(x):
+    shown = "'abc'" if x == "abc" else type(x).__name__
+    with pytest.raises(TypeError, match=f"x must hold numbers, but it is {shown}"):
+        small().fit(x, Y)
