@@ -51,7 +51,7 @@ def get_backend(name="auto"):
         name, origin = os.environ["FASTNN_BACKEND"], " in FASTNN_BACKEND"
     if name == "auto":
         return next(b for b in map(_load, MODULES) if not isinstance(b, BackendUnavailable))
-    if name not in MODULES:
+    if not isinstance(name, str) or name not in MODULES:
         near = difflib.get_close_matches(str(name), MODULES, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"unknown backend {name!r}{origin}; there are {['auto', *MODULES]}.{hint}")

@@ -37,7 +37,7 @@ def default_threads():
     if wish:
         if not wish.isdecimal() or int(wish) < 1:
             raise ValueError(f"FASTNN_NUM_THREADS must be a positive integer, got {wish!r}")
-        return int(wish)
+        return min(int(wish), 1024)  # as many as the argument may ask for; C's integers end somewhere
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     return min(cpus, _cgroup_cpus() or cpus)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import cli, optimizers
+from fastnn import cli, kernels, optimizers
 
 RNG = np.random.default_rng(0)
 X = RNG.random((30, 4)).astype(np.float32)
@@ -83,3 +83,15 @@ def test_the_message_says_what_it_got_in_the_place_of_an_array(x):
     shown = "'abc'" if x == "abc" else type(x).__name__
     with pytest.raises(TypeError, match=f"x must hold numbers, but it is {shown}"):
         small().fit(x, Y)
+
+
+@pytest.mark.parametrize("backend", kernels.available_backends())
+def test_any_number_of_threads_in_the_environment_can_be_used(monkeypatch, backend):
+    monkeypatch.setenv("FASTNN_NUM_THREADS", "9" * 30)
+    fastnn.MLP([4, 3], seed=0, backend=backend).fit(X, Y)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["numpy"], {}])
+def test_a_backend_that_is_no_name_is_refused(name):
+    with pytest.raises(ValueError, match="unknown backend"):
+        fastnn.MLP([4, 3], backend=name)
