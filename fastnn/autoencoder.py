@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import losses, network, validation
+from . import losses, network, targets, validation
 from .kernels import losses as loss_table
 from .layers import Dense
 from .mlp import per_layer
@@ -74,6 +74,15 @@ class Autoencoder(Sequential):
         )
         self.encoder_layers = len(encoder)
         self.compile(optimizer, losses.get(loss), metrics)
+
+    def _check_targets(self, y, name, wanted):
+        values = validation.array(y, name)
+        width = values.size // len(values) if values.ndim and values.size else 0
+        if values.dtype != np.uint8 or wanted.row.labels or width != wanted.outputs:
+            return super()._check_targets(y, name, wanted)
+        # Other images than the inputs, as when noise is to be taken away: they are on the scale of the inputs.
+        rows = validation.rows(values, name, wanted.outputs, wanted.dtype)
+        return targets.reproduce(rows, name, wanted, self.input_scale)
 
     def _unpack_validation(self, data):
         if isinstance(data, (tuple, list)):

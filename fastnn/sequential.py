@@ -119,7 +119,7 @@ class Sequential(LayerStack):
         outputs = math.prod(network.shapes(self._layers, input_shape)[-1])
         learn = learn and self._network.step == 0
         wanted = targets_module.Wanted(self._loss.kernel, outputs, dtype, classes, learn)
-        if (y is x or (y is None and self._reproduces)) and not wanted.row.labels:
+        if (validation.same_array(x, y) or (y is None and self._reproduces)) and not wanted.row.labels:
             targets = targets_module.reproduce(rows, y_name, wanted, self.input_scale)
         elif y is None:
             raise ValueError(f"{y_name} is missing: the model needs targets")
@@ -184,7 +184,7 @@ class Sequential(LayerStack):
             taken as they are.
         y : array_like, shape (n,) or (n, outputs)
             Labels for a loss with labels, otherwise a number for every output. uint8 targets are scaled like the
-            inputs only if they are the inputs (``fit(x, x)``).
+            inputs where they are the inputs (``fit(x, x)``, ``fit(x[:9], x[:9])``) and in an `Autoencoder`.
         batch_size : int, default 32
         epochs : int, default 1
             Number of the epoch to stop at, counted from the first fit's if `initial_epoch` says so.

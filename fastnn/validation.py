@@ -235,6 +235,15 @@ def rows(x, name, width, dtype, input_shape=None):
     return real(values, name, dtype).reshape(len(values), found)
 
 
+def same_array(x, y):
+    """Whether both are one object, or arrays that are the same view of the same memory, as ``a[:9]`` and ``a[:9]``."""
+    if x is y:
+        return True
+    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):
+        return False
+    return x.__array_interface__ == y.__array_interface__
+
+
 def same_length(x, x_name, y, y_name):
     """Raise if two arrays differ in their number of rows."""
     if len(x) != len(y):

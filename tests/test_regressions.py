@@ -95,3 +95,40 @@ def test_any_number_of_threads_in_the_environment_can_be_used(monkeypatch, backe
 def test_a_backend_that_is_no_name_is_refused(name):
     with pytest.raises(ValueError, match="unknown backend"):
         fastnn.MLP([4, 3], backend=name)
+
+
+IMAGES = RNG.integers(0, 256, (40, 6)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "y", [IMAGES[:30], IMAGES[:30].copy(), IMAGES[:30].reshape(30, 2, 3)], ids=["view", "copy", "3-d"]
+)
+@pytest.mark.parametrize("loss", ["mse", "binary_crossentropy"])
+def test_uint8_targets_of_an_autoencoder_are_scaled_like_its_inputs(y, loss):
+    def train(*targets):
+        model = fastnn.Autoencoder([6, 3], loss=loss, seed=0, backend="numpy")
+        validation = (IMAGES[30:], IMAGES[30:]) if targets else IMAGES[30:]
+        history = model.fit(IMAGES[:30], *targets, validation_data=validation).history
+        return history, model.evaluate(IMAGES[:30], *targets), model.params.tolist()
+
+    assert train(y) == train()
+
+
+def test_equal_slices_are_one_array_to_any_model():
+    def train(x, y):
+        layers = [fastnn.layers.Dense(6, activation="sigmoid", input_shape=(6,))]
+        model = fastnn.Sequential(layers, seed=0, backend="numpy")
+        return model.compile("sgd", "mse").fit(x, y).history
+
+    x = IMAGES[:30]
+    assert train(IMAGES[:30], IMAGES[:30]) == train(x, x)
+    assert train(IMAGES[:30], IMAGES[10:]) != train(x, x)
+
+
+@pytest.mark.parametrize(
+    "y", [IMAGES[:30, :5], np.uint8(3), IMAGES[:0], IMAGES[:3]], ids=["width", "0-d", "empty", "3"]
+)
+def test_targets_of_an_autoencoder_that_do_not_fit_are_refused(y):
+    model = fastnn.Autoencoder([6, 3], seed=0, backend="numpy")
+    with pytest.raises(ValueError, match=r"^(x and )?y "):
+        model.fit(IMAGES[:30], y)
