@@ -125,4 +125,7 @@ METRICS = (
     Metric("mse", 3, lambda z, t, c: ((z - t) ** 2).mean(axis=1), False),
 )
 
+# Backends keep this many sums on the stack.
+MAX_METRICS = 8
+
 METRIC_BY_NAME = {row.name: row for row in METRICS}

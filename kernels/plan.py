@@ -197,6 +197,8 @@ class PlanBuilder:
                 raise ValueError(
                     f"the metric {metric.name!r} is not computed for the loss {loss!r}, which takes labels"
                 )
+        if len(metric_rows) > losses.MAX_METRICS:
+            raise ValueError(f"at most {losses.MAX_METRICS} metrics can be summed in training, got {len(metric_rows)}")
         chosen = optimizers.BY_NAME[optimizer]
         unknown = set(hyper or {}) - set(chosen.hyper)
         if unknown:

@@ -548,3 +548,12 @@ assert get_backend().NAME != "cython"
 
 def test_unavailable_is_an_import_error():
     assert issubclass(BackendUnavailable, ImportError)
+
+
+@pytest.mark.parametrize("threads", [2, 4, 5, 8])
+def test_fewer_threads_than_asked_for(cython, threads):
+    """A small network is worth two threads, whatever was asked for."""
+    c = case("256 64 relu 8", 64, 32, loss="mse", optimizer="adam")
+    alone, many = Fit.of(cython, c, threads=1), Fit.of(cython, c, threads=threads)
+    assert same_bits(alone.train(c.x, c.y)[1], many.train(c.x, c.y)[1])
+    assert same_bits(alone.host(), many.host())

@@ -369,6 +369,21 @@ def test_tiny_and_huge_gradients(backend, dtype, row):
         assert ulps(fit.host()[0], expected, dtype) <= row.ulps, size
 
 
+@each_optimizer
+def test_gradients_whose_squares_overflow(backend, dtype, row):
+    """The weights stay finite where those of the formula do."""
+    plan = build("40 1nb", optimizer=row.name, dtype=dtype)
+    top = np.sqrt(np.finfo(dtype).max)
+    for size in (2.5 * top, 1e3 * top, 1e10 * top):
+        g = (size * np.linspace(-1, 1, 40)).astype(dtype)
+        fit, w = Fit(backend, plan, np.ones(40, dtype)), np.ones(40, dtype)
+        fit.update(g)
+        with np.errstate(all="ignore"):
+            row.update(w, g, tuple(np.zeros((plan.n_slots, 40), dtype)), plan.hyper.tolist(), row.rate, 1)
+        got = fit.host()[0]
+        assert (np.isfinite(got) == np.isfinite(w)).all(), size
+
+
 # Dropout
 
 RATES = (1e-12, 1e-9, 1e-3, 0.1, 0.25, 0.5, 0.9, 0.999, 1 - 2**-33)

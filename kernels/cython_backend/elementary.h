@@ -145,32 +145,37 @@ INLINE uint64_t splitmix64(uint64_t x) {
     return x ^ (x >> 31);
 }
 
-/* Square root and reciprocal of a vector. The divider of most processors takes ten times as long as a multiplication,
-   so where there are estimates one Newton step each makes them good to 2 ulp. Zero, infinity and NaN stay what they
-   are: the estimate is taken of a number that has one. */
+/* Square root and reciprocal of a vector that is not negative. The divider of most processors takes ten times as long
+   as a multiplication, so where there are estimates one Newton step each makes them good to 2 ulp. The limits keep the
+   step from 0 * infinity: zero has the root 0, infinity has the root infinity and the reciprocal 0, NaN stays NaN. */
 #if defined(__AVX512F__) && !defined(FASTNN_DOUBLE)
 #include <immintrin.h>
 #define ESTIMATE_ROOT(v) ((vec)_mm512_rsqrt14_ps((__m512)(v)))
 #define ESTIMATE_RECIPROCAL(v) ((vec)_mm512_rcp14_ps((__m512)(v)))
-#define WITHIN(low, v, high) ((vec)_mm512_min_ps((__m512)(high), _mm512_max_ps((__m512)(low), (__m512)(v))))
+#define AT_LEAST(v) ((vec)_mm512_max_ps((__m512)broadcast(1e-37f), (__m512)(v)))
+#define AT_MOST(v) ((vec)_mm512_min_ps((__m512)broadcast(3e38f), (__m512)(v)))
 #elif defined(__AVX__) && !defined(FASTNN_DOUBLE)
 #include <immintrin.h>
 #define ESTIMATE_ROOT(v) ((vec)_mm256_rsqrt_ps((__m256)(v)))
 #define ESTIMATE_RECIPROCAL(v) ((vec)_mm256_rcp_ps((__m256)(v)))
-#define WITHIN(low, v, high) ((vec)_mm256_min_ps((__m256)(high), _mm256_max_ps((__m256)(low), (__m256)(v))))
+#define AT_LEAST(v) ((vec)_mm256_max_ps((__m256)broadcast(1e-37f), (__m256)(v)))
+#define AT_MOST(v) ((vec)_mm256_min_ps((__m256)broadcast(3e38f), (__m256)(v)))
 #endif
 
 INLINE vec broadcast(real x) { return x - (vec){0}; }
 
 #if defined(ESTIMATE_ROOT)
 INLINE vec reciprocal_root(vec v) {
-    const vec r = ESTIMATE_ROOT(WITHIN(broadcast(1e-37f), v, broadcast(3e38f)));
-    return r * (broadcast(1.5f) - broadcast(0.5f) * v * r * r);
+    const vec low = AT_LEAST(v), r = ESTIMATE_ROOT(low);
+    return r * (broadcast(1.5f) - broadcast(0.5f) * AT_MOST(low) * r * r);
 }
-INLINE vec root(vec v) { return v * reciprocal_root(v); }
+INLINE vec root(vec v) {
+    const vec u = AT_MOST(v);
+    return u * reciprocal_root(u) + (v - u);
+}
 INLINE vec quotient(vec a, vec b) {
-    const vec r = ESTIMATE_RECIPROCAL(b);
-    return a * (r * (broadcast(2.0f) - b * r));
+    const vec low = AT_LEAST(b), r = ESTIMATE_RECIPROCAL(low);
+    return a * (r * (broadcast(2.0f) - AT_MOST(low) * r));
 }
 #else
 INLINE vec root(vec v) {
@@ -191,7 +196,7 @@ INLINE void adam_vector(real *w, real *m, real *v, const real *g, real rate, rea
 }
 
 INLINE void rmsprop_vector(real *w, real *v, const real *g, real rate, real c1, real c2, real epsilon) {
-    const vec slope = load(g), square = load(v) * c1 + slope * slope * c2;
+    const vec slope = load(g), square = load(v) * c1 + (c2 * slope) * slope;
     store(v, square);
     store(w, load(w) - rate * slope * reciprocal_root(square + epsilon));
 }

@@ -88,11 +88,14 @@ cdef real loss_row(int loss, const real *z, const real *t, long label, real *d, 
 
 
 cdef long first_largest(const real *z, long step, long n) noexcept nogil:
+    """Shapes: z (n,). The index of the first largest, or of the first NaN.
+    Layout: a row of panels `step` apart."""
     cdef long c, best = 0
-    cdef real top = z[0]
+    cdef real top = z[0], e
     for c in range(1, n):
-        if z[(c // P) * step + c % P] > top:
-            top = z[(c // P) * step + c % P]
+        e = z[(c // P) * step + c % P]
+        if e > top or (e != e and top == top):
+            top = e
             best = c
     return best
 
