@@ -100,6 +100,11 @@ def check_classes(y, name, wanted):
                 f"{sums[first].item()!r}; for several classes a sample there is task='multilabel'"
             )
         return Targets(y, _CROSSENTROPIES[1], 1.0, wanted.classes)
+    if values.dtype.kind != "U" and values.ndim == 2 and values.size and values.shape[1] != 1:
+        raise ValueError(
+            f"{name} must hold one label a sample, with the shape (n,), or a row of {wanted.outputs} numbers, one an "
+            f"output, but its shape is {values.shape}"
+        )
     result = _with_classes(values, name, wanted, wanted.outputs)
     if crossentropy:
         result.loss = _CROSSENTROPIES[0]
@@ -181,7 +186,8 @@ def labels(values, name, n_classes, classes=None):
     """
     if values.dtype.kind == "U":
         if classes is None:
-            raise TypeError(f"{name} holds strings ({values[0]!r}), but the model was trained with integer labels")
+            found = values[0].item()
+            raise TypeError(f"{name} holds strings ({found!r}), but the model was trained with integer labels")
         index = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
         wrong = classes[index] != values
         if wrong.any():

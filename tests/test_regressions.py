@@ -132,3 +132,8 @@ def test_targets_of_an_autoencoder_that_do_not_fit_are_refused(y):
     model = fastnn.Autoencoder([6, 3], seed=0, backend="numpy")
     with pytest.raises(ValueError, match=r"^(x and )?y "):
         model.fit(IMAGES[:30], y)
+
+
+def test_one_hot_rows_of_another_width_are_refused_with_both_widths():
+    with pytest.raises(ValueError, match=r"a row of 3 numbers, one an output, but its shape is \(30, 4\)"):
+        small().fit(X, np.eye(4)[Y])
