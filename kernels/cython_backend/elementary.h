@@ -186,7 +186,8 @@ INLINE vec quotient(vec a, vec b) { return a / b; }
 INLINE vec reciprocal_root(vec v) { return quotient(broadcast(1), root(v)); }
 #endif
 
-/* One vector of parameters through Adam, and through RMSprop; see kernels/optimizers.py. w, m, v in place, g apart. */
+/* One vector of parameters through Adam, and through RMSprop; see kernels/optimizers.py.
+   Shapes: w, m, v, g (LANES,). Layout: contiguous. Aliasing: w, m, v in place, g apart. */
 INLINE void adam_vector(real *w, real *m, real *v, const real *g, real rate, real c1, real c2, real epsilon) {
     const vec slope = load(g), mean = load(m) + (slope - load(m)) * c1;
     const vec square = load(v) + (slope * slope - load(v)) * c2;

@@ -3,7 +3,8 @@
 
 
 cdef void activate_run(int code, real alpha, real *y, long n) noexcept nogil:
-    """Shapes: y (n,), pre-activations in, activations out; every activation but softmax. Aliasing: in place."""
+    """Shapes: y (n,), pre-activations in, activations out; every activation but softmax. Layout: contiguous.
+    Aliasing: in place."""
     cdef long i
     if code == RELU:
         for i in range(n):
@@ -34,7 +35,7 @@ cdef void activate_run(int code, real alpha, real *y, long n) noexcept nogil:
 cdef void backprop_run(int code, real alpha, const real *s, real *d, real kept, long n) noexcept nogil:
     """Shapes: s, d (n,): gradient by the activation in, by the pre-activation out; every activation but softmax.
     s holds the pre-activations where needs_z, otherwise the activations times 1 / kept (zero where dropped).
-    Aliasing: d in place, s apart."""
+    Layout: contiguous. Aliasing: d in place, s apart."""
     cdef long i
     cdef real y
     if code == RELU:
@@ -68,7 +69,7 @@ cdef void backprop_run(int code, real alpha, const real *s, real *d, real kept, 
 
 cdef void drop_rows(const Op *op, long j, long r0, long r1, real *y) noexcept nogil:
     """Shapes: y (r1 - r0, P), rows r0..r1 of panel j of an operation's output, or of the gradient by it.
-    Kept elements are scaled, dropped ones become zero. Aliasing: in place."""
+    Kept elements are scaled, dropped ones become zero. Layout: contiguous. Aliasing: in place."""
     cdef long b, c
     cdef uint32_t first = op.key[0], second = op.key[1], limit = op.limit, element
     cdef real scale = op.scale

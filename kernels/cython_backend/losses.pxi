@@ -3,6 +3,7 @@
 
 
 cdef inline real fold(const real *sums) noexcept nogil:
+    """Shapes: sums (P,); their total, in order. Layout: contiguous. Aliasing: nothing is written."""
     cdef real total = 0
     cdef long c
     for c in range(P):
@@ -80,6 +81,7 @@ cdef real softmax_row(const real *z, const real *t, long label, real *d, long st
 
 
 cdef real loss_row(int loss, const real *z, const real *t, long label, real *d, long step, long n) noexcept nogil:
+    """Shapes, layout, aliasing: as the two above, one of which it calls."""
     if loss == SPARSE:
         return softmax_row(z, NULL, label, d, step, n)
     if loss == CATEGORICAL:
@@ -89,7 +91,7 @@ cdef real loss_row(int loss, const real *z, const real *t, long label, real *d, 
 
 cdef long first_largest(const real *z, long step, long n) noexcept nogil:
     """Shapes: z (n,). The index of the first largest, or of the first NaN.
-    Layout: a row of panels `step` apart."""
+    Layout: a row of panels `step` apart. Aliasing: nothing is written."""
     cdef long c, best = 0
     cdef real top = z[0], e
     for c in range(1, n):
@@ -103,7 +105,7 @@ cdef long first_largest(const real *z, long step, long n) noexcept nogil:
 cdef double metric_row(int metric, const real *z, const real *t, long label, bint labelled, real threshold, long step,
                        long n) noexcept nogil:
     """Shapes: z, t (n,): outputs and targets, or the label; returns the row's metric.
-    Layout: a row of panels `step` apart."""
+    Layout: a row of panels `step` apart. Aliasing: nothing is written."""
     cdef long c, at
     cdef double total = 0
     cdef real e

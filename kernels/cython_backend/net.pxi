@@ -139,7 +139,7 @@ cdef struct Net:
     real *x               # the gathered batch [n_in / P][m][P], a copy for each thread where own_batch(n)
     long x_size           # how far the copies are apart
     real *t               # the gathered targets [n_out / P][m][P]
-    real *dxt             # transposed input gradient of an operation that keeps none
+    real *dxt             # transposed input gradient where the operation below keeps no dzt
     int32_t *label
     real *row_weight
     double *row_loss

@@ -25,7 +25,7 @@ cdef void pack_columns(const real *a, long rows, long width, long j0, long j1, r
 
 
 cdef void pack_corner(const real *a, long rows, long width, long r0, long c0, real *out) noexcept nogil:
-    """What is left of a square of pack_columns at the edges."""
+    """Shapes, layout, aliasing: as pack_columns, for a square that an edge cuts."""
     cdef long r, c
     for c in range(c0, smaller(c0 + LANES, width)):
         for r in range(r0, smaller(r0 + LANES, rows)):

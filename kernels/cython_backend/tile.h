@@ -1,4 +1,4 @@
-/* The register tile: the only place where the width of a vector register is known.
+/* The register tile, and the width of a vector register, which everything else follows.
 
    Every matrix lives in panels of P = 2 * LANES columns. A tile is up to MR rows of one panel, held in registers
    while the summed index runs:
@@ -111,6 +111,7 @@ INLINE void tile_body(const int mr, const int nv, const long rs, const long ks, 
         else tile_body(m, 1, rs, ks, jump, kc, a, b, c, accumulate);                     \
         return;
 
+/* tile_body for as many rows and vectors as there are. */
 INLINE void tile_any(const long rs, const long ks, long jump, long mr, int nv, long kc, const real *a,
                      const real *b, real *c, int accumulate) {
     switch (mr) {
@@ -127,12 +128,14 @@ INLINE void tile_any(const long rs, const long ks, long jump, long mr, int nv, l
     }
 }
 
+/* Shapes, aliasing: as tile_body. Layout: a natural, rows `step` apart. */
 static __attribute__((noinline)) void tile_natural(long mr, int nv, long kc, const real *a, long step, long jump,
                                                    const real *b, real *c, int accumulate) {
     if (step == P) tile_any(P, 1, jump, mr, nv, kc, a, b, c, accumulate);
     else tile_any(step, 1, jump, mr, nv, kc, a, b, c, accumulate);
 }
 
+/* Shapes, aliasing: as tile_body. Layout: a transposed. */
 static __attribute__((noinline)) void tile_transposed(long mr, int nv, long kc, const real *a, const real *b, real *c,
                                                       int accumulate) {
     tile_any(1, P, 0, mr, nv, kc, a, b, c, accumulate);

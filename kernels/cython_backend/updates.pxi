@@ -54,7 +54,7 @@ cdef void apply_update(Net *net, const Update *update, long at, const real *g, l
 
 
 cdef void update_from(Net *net, const Update *update, const real *gradient) noexcept nogil:
-    """One step from a flat gradient, in the layout of the plan. Aliasing: none."""
+    """Shapes: gradient (n_params,). One step from it. Layout: that of the plan. Aliasing: none."""
     cdef real block[P]
     cdef long i, j, k, wide
     cdef Op *op
