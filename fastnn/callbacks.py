@@ -72,6 +72,9 @@ class History(Callback):
         self.history = {}
         self.epoch = []
 
+    def set_model(self, model):
+        """Keep no reference: the model has its history, and a circle would keep its memory until it is searched for."""
+
     def on_epoch_end(self, epoch, logs=None):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():

@@ -133,10 +133,14 @@ class Network:
         self.state = np.zeros((n_slots, len(self.params)), self.dtype)
         self.step = 0
 
+    def thread_count(self):
+        """Return how many threads to use at most."""
+        return self.threads or default_threads()
+
     def workspace(self, plan, batch_size, state=None):
         """Make a workspace from the host's parameters, and from its state unless another is given."""
         state = self.state if state is None else state
-        return self.backend.to_backend(plan, self.params, state, batch_size, self.threads or default_threads())
+        return self.backend.to_backend(plan, self.params, state, batch_size, self.thread_count())
 
     def drop(self):
         """Forget the workspace of inference, for the plan has changed."""

@@ -228,6 +228,7 @@ class Sequential(LayerStack):
         input_shape = self._input_shape
         if input_shape is None:
             input_shape = validation.array(x, "x").shape[1:] or (1,)
+        self._network.thread_count()  # raises now, not in the middle of things
         data, targets, held_out, held_out_targets = self._fit_data(
             x, y, sample_weight, class_weight, validation_split, validation_data, input_shape
         )
@@ -249,7 +250,6 @@ class Sequential(LayerStack):
         steps = math.ceil(len(data) / batch_size)
         params = {"epochs": epochs, "steps": steps, "samples": len(data)}
         hooks = callbacks_module.CallbackList(callbacks, verbose, self, params)
-        self.history = hooks.history
         self.stop_training = False
         training.fit(
             self,
@@ -265,7 +265,7 @@ class Sequential(LayerStack):
             shuffle=shuffle,
             callbacks=hooks,
         )
-        return self.history
+        return hooks.history
 
     def _evaluate(self, data, targets, rows):
         plan = self._inference_plan(targets.loss, targets.scale)

@@ -139,12 +139,17 @@ class Session:
             if done < len(sums):
                 failed = network.step
                 with contextlib.suppress(FloatingPointError):
-                    self.sync()
+                    self.sync(with_state=True)
                 rows = len(order[done * self.batch_size : (done + 1) * self.batch_size])
                 raise self._error(f"the loss became {float(sums[done, 0]) / rows!r}", failed, rates[done])
 
-    def sync(self):
+    def sync(self, with_state=False):
         """Write the weights to the host unless they are there.
+
+        Parameters
+        ----------
+        with_state : bool, default False
+            Whether the optimizer's state has to be finite too: after a failure, for the next fit goes on from it.
 
         Raises
         ------
@@ -157,7 +162,7 @@ class Session:
                 self._repair()
             if not self.log:
                 return
-            params, state, finite = self._fetch()
+            params, state, finite = self._fetch(with_state)
             if finite:
                 network.replace(params, state)
                 self.log.clear()
@@ -185,11 +190,12 @@ class Session:
         self.torn = False
         self.log.clear()
 
-    def _fetch(self):
+    def _fetch(self, with_state):
         network = self.network
         params, state = np.empty_like(network.params), np.empty_like(network.state)
         network.backend.to_host(self.workspace, params, state)
-        return params, state, bool(np.isfinite(params).all())
+        finite = np.isfinite(params).all() and (not with_state or np.isfinite(state).all())
+        return params, state, bool(finite)
 
     def _replay(self, order, rates, step):
         self._train(self.workspace, order, rates, step, np.empty((len(rates), 1 + len(self.plan.metrics))))
@@ -218,14 +224,14 @@ class Session:
         # As a rule the last update alone went wrong; otherwise look at the weights after each.
         for batch in batches[:-1]:
             self._replay(*batch)
-        params, state, finite = self._fetch()
+        params, state, finite = self._fetch(with_state=True)
         kept = len(batches) - 1
         if not finite:
             self.reload()
             kept, params, state = 0, network.params, network.state
             for i, batch in enumerate(batches[:-1], 1):
                 self._replay(*batch)
-                now, its_state, finite = self._fetch()
+                now, its_state, finite = self._fetch(with_state=True)
                 if finite:
                     kept, params, state = i, now, its_state
         network.replace(params, state)
@@ -304,6 +310,7 @@ def fit(model, network, plan, data, validate, names, loss, *, batch_size, epochs
             if network.live is not None:
                 raise RuntimeError("the model is in fit() already, in another thread")
             network.live = session
+            model.history = callbacks.history
         callbacks.on_train_begin()
         logs = {}
         for epoch in range(initial_epoch, epochs):

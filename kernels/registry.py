@@ -31,8 +31,8 @@ def get_backend(name="auto"):
     Parameters
     ----------
     name : {"auto", "cython", "numba", "numpy"}, default "auto"
-        "auto" takes the environment variable ``FASTNN_BACKEND`` where it is set, otherwise the first of cython,
-        numba and numpy that is available.
+        "auto" takes the environment variable ``FASTNN_BACKEND`` where it is set, cython where ``FASTNN_ISA`` is set,
+        otherwise the first of cython, numba and numpy that is available.
 
     Returns
     -------
@@ -49,6 +49,8 @@ def get_backend(name="auto"):
     origin = ""
     if name == "auto" and os.environ.get("FASTNN_BACKEND"):
         name, origin = os.environ["FASTNN_BACKEND"], " in FASTNN_BACKEND"
+    if name == "auto" and os.environ.get("FASTNN_ISA"):
+        name, origin = "cython", ", which FASTNN_ISA asks for,"  # an explicit wish is not passed over
     if name == "auto":
         return next(b for b in map(_load, MODULES) if not isinstance(b, BackendUnavailable))
     if not isinstance(name, str) or name not in MODULES:

@@ -1,6 +1,10 @@
 """Bugs that were found by trying to break things, each with the smallest way to see it again."""
 
+import gc
+import os
+import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -137,3 +141,46 @@ def test_targets_of_an_autoencoder_that_do_not_fit_are_refused(y):
 def test_one_hot_rows_of_another_width_are_refused_with_both_widths():
     with pytest.raises(ValueError, match=r"a row of 3 numbers, one an output, but its shape is \(30, 4\)"):
         small().fit(X, np.eye(4)[Y])
+
+
+def test_a_fit_that_failed_leaves_an_optimizer_to_go_on_with():
+    """The second moment of a huge gradient is infinite before any weight is."""
+    model = fastnn.MLP([6, 1], task="regression", seed=0, backend="numpy")
+    x = np.random.default_rng(0).random((50, 6)).astype(np.float32)
+    with pytest.raises(FloatingPointError):
+        model.fit(x * np.float32(1e12), x[:, :1] * np.float32(1e12), epochs=3)
+    assert np.isfinite(model._network.state).all()
+    assert np.isfinite(model.fit(x, x[:, :1], epochs=3).history["loss"]).all()
+
+
+def test_a_dropped_model_is_freed_at_once():
+    gc.disable()
+    try:
+        model = small()
+        model.fit(X, Y)
+        alive = weakref.ref(model)
+        del model
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_a_wish_for_an_instruction_set_is_not_passed_over():
+    code = "import fastnn; print(fastnn.MLP([2, 2]).backend)"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "FASTNN_BACKEND"} | {"FASTNN_ISA": "zzz"},
+    )
+    assert run.returncode != 0 and "FASTNN_ISA" in run.stderr
+
+
+def test_nonsense_threads_are_found_before_a_fit_changes_anything(monkeypatch):
+    model = small()
+    model.fit(X, Y)
+    history, params = model.history, model.params.tobytes()
+    monkeypatch.setenv("FASTNN_NUM_THREADS", "zz")
+    with pytest.raises(ValueError, match="zz"):
+        model.fit(X, Y)
+    assert model.history is history and model.params.tobytes() == params
