@@ -139,6 +139,15 @@ def test_threads_do_not_matter(backend, dtype, name):
         assert not differing(alone, every_result(backend, c, threads=threads)), f"{threads} threads differ from 1"
 
 
+def test_a_short_last_piece_waits_for_the_long_one(backend):
+    """With fewer rows other rows are a thread's own: nobody may begin before all have left the piece before."""
+    c = case("257 300 relu 10", 300, 256, loss="mse")
+    fits = [Fit.of(backend, c, threads=threads) for threads in (1, 2, 3)]
+    expected = fits[0].forward(c.x)
+    for _ in range(60):
+        assert all(same_bits(fit.forward(c.x), expected) for fit in fits[1:])
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_cuts_of_an_epoch_do_not_matter(backend, dtype, name):
     c = make(name, dtype)

@@ -49,7 +49,8 @@ def _run(like, jobs, ops, thread):
                 if job.mode == TRAIN:
                     step.prepare(like, job, view(pointer(_SUM, job.rates), job.count)[batches], now + 1, team)
                 step.all_weights(like, job, ops, rows, team)
-            wait(job, team)
+        # The next batch may have fewer rows, and then other rows are this thread's.
+        wait(job, team)
         batches += 1
     wait(job, team)
     set_float_state(state)
