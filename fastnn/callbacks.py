@@ -125,6 +125,8 @@ class _Bar(_Progress):
             desc=f"epoch {epoch + 1}/{self.params['epochs']}",
             unit=" samples",
             unit_scale=True,
+            # Loss and accuracy have to fit into 80 columns.
+            bar_format="{desc} {percentage:3.0f}%|{bar:10}| {rate_fmt}{postfix}",
             dynamic_ncols=True,
             file=sys.stderr,
         )

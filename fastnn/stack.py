@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import time
 
 import numpy as np
 
@@ -279,7 +280,7 @@ class LayerStack:
         batch_size : int, optional
             Rows to work on at a time; the result does not depend on it but for rounding.
         verbose : {"auto", 0, 1, 2}, default "auto"
-            Taken for Keras's sake: nothing is shown.
+            1 and 2 print how many samples took how long.
 
         Returns
         -------
@@ -294,9 +295,12 @@ class LayerStack:
         """
         if self._input_shape is None:
             self._need_built()
-        if verbose != "auto":
-            validation.verbosity(verbose)
-        return self._forward(x, "x", 0, self._last_op, self._outputs, batch_size)
+        if verbose == "auto" or not validation.verbosity(verbose):
+            return self._forward(x, "x", 0, self._last_op, self._outputs, batch_size)
+        start = time.perf_counter()
+        y = self._forward(x, "x", 0, self._last_op, self._outputs, batch_size)
+        print(f"{len(y):,} samples in {time.perf_counter() - start:.3f} s", flush=True)
+        return y
 
     def _forward(self, x, name, first, last, outputs, batch_size):
         width, shape = (self._width(first), None) if first else (self._inputs, self._input_shape)

@@ -348,3 +348,12 @@ def test_activation_layer_at_the_end_is_absorbed():
     a = fastnn.Sequential([Dense(3, input_shape=(5,)), Activation("softmax")], seed=0, backend="numpy")
     a.compile("adam", "sparse_categorical_crossentropy").fit(X, LABELS)
     np.testing.assert_allclose(a.predict(X).sum(axis=1), 1.0, rtol=1e-5)
+
+
+def test_predict_says_what_it_did_when_asked(capsys):
+    model = fastnn.MLP([4, 3], seed=0, backend="numpy")
+    x = np.ones((5, 4), np.float32)
+    quiet = model.predict(x, verbose=0)
+    assert capsys.readouterr().out == ""
+    assert model.predict(x, verbose=1).tobytes() == quiet.tobytes()
+    assert capsys.readouterr().out.startswith("5 samples in ")
