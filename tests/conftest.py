@@ -1,6 +1,7 @@
 """Fixtures shared by the kernel tests: every backend that runs here, both dtypes."""
 
 import os
+import signal
 
 import hypothesis
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 pytest.register_assert_rewrite("helpers")
 
 from helpers.backends import AVAILABLE  # noqa: E402
+
+# A job in the background may begin with Ctrl-C ignored; the tests of Ctrl-C need it, here and in their programs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("local", deadline=None, database=None, print_blob=True)
 hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profile("local"), derandomize=True)
