@@ -12,7 +12,7 @@
 cdef enum:
     K_BLOCK = 8 * P   # rows of a right panel kept in the first-level cache: 8 * P * P * 4 bytes are 32 KB with AVX-512
     L2_BLOCK = 1 << 20  # bytes of the left factor that stay in the second-level cache
-    FEW = 4           # rows of a batch that plain gradient descent adds to W one by one: 1.2 times as fast with one
+    FEW = 4           # rows of a batch that plain gradient descent adds to W one by one
     M_BLOCK = 4 * P   # rows of a batch summed at a time in the weight gradient: a panel of X and one of dZ, 32 KB
 
 

@@ -75,7 +75,7 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     SGD = 0, MOMENTUM = 1, ADAM = 2, ADAMW = 3, RMSPROP = 4
     MAX_SLOTS = 2
     MAX_METRICS = 8
-    OWN_BATCH = 4        # see own_batch; measured up to 2 threads, where it gains 3 to 16%
+    OWN_BATCH = 4        # see own_batch
 
 cdef struct Op:
     int code
