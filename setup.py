@@ -84,10 +84,12 @@ for module in modules:
 setup(
     packages=[
         "fastnn",
+        "fastnn.commands",
         "fastnn.datasets",
         "fastnn.kernels",
         "fastnn.kernels.cython_backend",
         "fastnn.kernels.numba_backend",
+        "fastnn.plot",
     ],
     package_dir={"fastnn": "fastnn", "fastnn.kernels": "kernels"},
     ext_modules=modules,

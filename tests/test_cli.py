@@ -16,7 +16,8 @@ import pooch  # noqa: F401  (its log handler keeps the stderr of its import: not
 import pytest
 
 import fastnn
-from fastnn import cli, commands, report
+from fastnn import cli, diagnostics
+from fastnn.commands import bench, data, evaluate, files, train
 
 MINI = "fashion-mnist-mini"
 QUICK = ["--hidden", "16", "--epochs", "2"]
@@ -38,7 +39,7 @@ def trained(tmp_path_factory):
 def here(tmp_path, monkeypatch):
     """An empty current folder, and no wishes of the user's."""
     monkeypatch.chdir(tmp_path)
-    for name in report._VARIABLES:
+    for name in diagnostics.VARIABLES:
         if name != "FASTNN_ISA":
             monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -78,7 +79,7 @@ def png_size(path):
 def test_train_leaves_what_it_says(trained):
     folder, out = trained
     expected = ["history.csv", "model.safetensors"]
-    if commands._pictures_missing() is None:
+    if train._pictures_missing() is None:
         expected = sorted([*expected, *PICTURES])
         width, height = png_size(folder / "curves.png")
         assert 800 <= width <= 2000 and 300 <= height <= 1000
@@ -97,7 +98,7 @@ def test_train_prints_the_accuracy_of_the_model_that_it_saved(trained):
     assert printed == (f"{accuracy:.4f}", f"{loss:.4f}")
     assert accuracy > 0.5
     assert model.backend in out and model.dtype in out and f"{model.count_params():,} parameters" in out
-    assert report.counted(report.threads()[0], "thread") in out
+    assert diagnostics.counted(diagnostics.threads()[0], "thread") in out
 
 
 def test_train_writes_the_history_that_it_prints(trained):
@@ -118,7 +119,7 @@ def test_train_writes_the_history_that_it_prints(trained):
 def test_history_file_equals_the_history(here):
     history = fastnn.callbacks.History()
     history.epoch, history.history = [4, 5], {"loss": [0.1 + 0.2, 1e-300], "val_loss": [float(np.float32(0.1)), 2.0]}
-    commands.write_history(here / "h.csv", history)
+    files.write_history(here / "h.csv", history)
     with open(here / "h.csv", newline="") as file:
         head, *rows = csv.reader(file)
     assert head == ["epoch", "loss", "val_loss"]
@@ -158,8 +159,8 @@ def test_train_without_hidden_layers(here, capsys):
 
 
 def test_train_never_overwrites(here, capsys, monkeypatch):
-    monkeypatch.setattr(commands.time, "strftime", lambda form: "20000101-000000")
-    monkeypatch.setattr(commands, "_pictures_missing", lambda: "left out for this test")
+    monkeypatch.setattr(train.time, "strftime", lambda form: "20000101-000000")
+    monkeypatch.setattr(train, "_pictures_missing", lambda: "left out for this test")
     names = [Path("runs") / f"{MINI}-20000101-000000{end}" for end in ("", "-2", "-3")]
     for name in names:
         assert run("train", *QUICK, "--quiet") == 0
@@ -230,7 +231,7 @@ def test_ctrl_c_elsewhere(here, capsys, monkeypatch):
     def interrupted(name):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "_load", interrupted)
+    monkeypatch.setattr(train, "load_announced", interrupted)
     assert run("train") == 130
     assert capsys.readouterr().err == "fastnn: interrupted\n"
     assert os.listdir() == []
@@ -268,7 +269,7 @@ def test_evaluate(trained, capsys):
 
 def test_class_table():
     y = np.array([0, 0, 0, 0, 1, 1])
-    lines = commands.class_table(y, np.array([0, 0, 0, 1, 0, 0]), ["a", "b", "never"])
+    lines = evaluate.class_table(y, np.array([0, 0, 0, 1, 0, 0]), ["a", "b", "never"])
     assert [line.split() for line in lines[1:]] == [
         ["a", "4", "0.750", "0.600", "b", "(1)"],
         ["b", "2", "0.000", "0.000", "a", "(2)"],
@@ -424,9 +425,9 @@ def test_data_that_cannot_be_downloaded(here, capsys, monkeypatch):
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("shape", report.SHAPES)
+@pytest.mark.parametrize("shape", bench.SHAPES)
 def test_bench(here, capsys, monkeypatch, shape):
-    monkeypatch.setattr(report, "_ROUND_SECONDS", 1e-4)
+    monkeypatch.setattr(bench, "_ROUND_SECONDS", 1e-4)
     argv = ["bench", shape, "--batch-size", "8", "--seconds", "1e-4", "--backends", "numpy"]
     available = [name for name in fastnn.kernels.available_backends() if name == "cython"]
     assert run(*argv, *available) == 0
@@ -434,24 +435,24 @@ def test_bench(here, capsys, monkeypatch, shape):
     for name in ("numpy", *available):
         (row,) = re.findall(rf"^{name} +([\d.]+) +([\d.]+) +([\d,]+) +([\d.]+)$", out, re.M)
         assert float(row[0]) >= float(row[1]) > 0
-    assert report.SHAPES[shape].title.split(",")[0] in out
+    assert bench.SHAPES[shape].title.split(",")[0] in out
 
 
 def test_bench_counts_the_operations():
     # 2 x 3 x 2 samples forward, as much for the weights, and the inputs' gradient of the second layer alone.
-    assert report.SHAPES["mlp"].flops([3, 2, 5], 7) == 7 * 2 * (3 * (6 + 10) - 6)
+    assert bench.SHAPES["mlp"].flops([3, 2, 5], 7) == 7 * 2 * (3 * (6 + 10) - 6)
 
 
 def test_bench_refuses_backends_that_disagree(here, capsys, monkeypatch):
-    epoch = report._epoch
+    epoch = bench._epoch
     factor = iter([1.0, 1.0, 2.0, 1.0])
 
     def disagreeing(*args):
         seconds, loss = epoch(*args)
         return seconds, loss * next(factor)
 
-    monkeypatch.setattr(report, "_epoch", disagreeing)
-    monkeypatch.setitem(report.kernels.registry._loaded, "cython", fastnn.kernels.get_backend("numpy"))
+    monkeypatch.setattr(bench, "_epoch", disagreeing)
+    monkeypatch.setitem(bench.kernels.registry._loaded, "cython", fastnn.kernels.get_backend("numpy"))
     error = fails(capsys, 1, "bench", "tabular", "--backends", "numpy", "cython")
     assert "disagree" in error
 
@@ -463,7 +464,9 @@ def test_bench_refuses_backends_that_disagree(here, capsys, monkeypatch):
     ("argv", "words"),
     [
         ("", "COMMAND"),
-        ("fly", "invalid choice: 'fly'"),
+        ("fly", "unknown command 'fly'"),
+        ("trian", "Did you mean 'train'"),
+        ("--traceback evalute runs/x", "Did you mean 'evaluate'"),
         ("train --fly", "--fly"),
         ("train --data mnst", "Did you mean 'mnist'"),
         ("train --hidden 0", "integer of at least 1, got '0'"),
@@ -539,7 +542,7 @@ def test_what_nobody_expected(here, capsys, monkeypatch):
     def surprise(args):
         raise LookupError("of this test")
 
-    monkeypatch.setattr(commands, "data", surprise)
+    monkeypatch.setattr(data, "run", surprise)
     assert "LookupError: of this test" in fails(capsys, 1, "data")
     with pytest.raises(LookupError):
         run("--traceback", "data")

@@ -1,111 +1,14 @@
-"""Pictures of training and of data, as matplotlib figures: nothing is shown, saved or kept in a global state.
-
-A figure is saved with ``figure.savefig("history.png")``; a notebook shows it as the last value of a cell.
-"""
+"""Sheets of images."""
 
 import math
 
 import numpy as np
 
-__all__ = ["history", "images"]
+from ._common import GREY, RED, new_figure, shorten
 
-_BLUE, _RED, _GREY = "#0072b2", "#c8370a", "#8c8c8c"  # tell apart for the colour-blind, and unequal in grey
 _CELL_FONT = 8  # points
 _CROSS = "\u00d7"  # in every font, unlike the heavier crosses
-_MAX_NAME = 18  # characters of a class name that a title shows
 _ONE_LINE = 14  # characters above which a title takes two lines
-
-
-def history(history):
-    """Plot the loss and every metric of a training, epoch by epoch.
-
-    Parameters
-    ----------
-    history : History or dict
-        What ``fit`` returns, or its ``history``: a list of numbers, one an epoch, for each name. ``val_<name>`` holds
-        the same quantity on the validation data.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        An axes for each quantity, loss first. Training is a full line with dots, validation dashed with squares.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to plot, or an entry is not a list of numbers.
-    ImportError
-        If matplotlib is not installed.
-    """
-    figure_class = _figure_class()
-    curves = _curves(getattr(history, "history", history))
-    titles = list(dict.fromkeys(name.removeprefix("val_") for name in curves))
-    titles.sort(key=lambda name: name != "loss")  # stable: the rest keeps its order
-
-    columns = min(len(titles), 3)
-    rows = math.ceil(len(titles) / columns)
-    figure = figure_class(figsize=(max(4.2 * columns, 5), 3.4 * rows), dpi=120, layout="constrained")
-    for place, title in enumerate(titles, start=1):
-        axes = figure.add_subplot(rows, columns, place)
-        _plot_curves(axes, title, curves.get(title), curves.get(f"val_{title}"))
-    return figure
-
-
-def _figure_class():
-    """matplotlib's Figure, without pyplot: no window, no global list of figures, no choice of a backend."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            'fastnn.plot needs matplotlib: pip install matplotlib, or pip install -e ".[plot]" in a checkout'
-        ) from error
-    return Figure
-
-
-def _curves(history):
-    """Return {name: float64 array of shape (epochs,)}, or raise ValueError."""
-    if not isinstance(history, dict):
-        raise ValueError(
-            f"expected a History or a dict of lists such as {{'loss': [0.5, 0.4]}}, found {type(history).__name__}"
-        )
-    curves = {}
-    for name, values in history.items():
-        try:
-            curve = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"history[{name!r}]: expected a list of numbers: {error}") from error
-        if curve.ndim != 1:
-            raise ValueError(f"history[{name!r}]: expected shape (epochs,), found {curve.shape}")
-        if curve.size:
-            curves[str(name)] = curve
-    if not curves:
-        raise ValueError("the history is empty: nothing was trained yet")
-    return curves
-
-
-def _plot_curves(axes, title, training, validation):
-    """Draw one quantity; either curve may be None."""
-    styles = (
-        ("training", training, {"color": _BLUE, "linestyle": "-", "marker": "o", "markerfacecolor": _BLUE}),
-        ("validation", validation, {"color": _RED, "linestyle": "--", "marker": "s", "markerfacecolor": "white"}),
-    )
-    epochs = max(len(curve) for _, curve, _ in styles if curve is not None)
-    every = math.ceil(epochs / 20)  # more markers than that hide the line
-    for start, (label, curve, style) in zip((0, every // 2), styles, strict=True):
-        if curve is not None:
-            # Markers of the two curves take turns where there are many, or one would cover the other.
-            markevery = (min(start, len(curve) - 1), every)
-            x = np.arange(1, len(curve) + 1)
-            axes.plot(x, curve, label=label, linewidth=1.6, markersize=4.5, markevery=markevery, **style)
-    axes.set_xlim(0.5, epochs + max(0.5, 0.03 * epochs))
-    axes.xaxis.get_major_locator().set_params(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
-    axes.set_title(title.replace("_", " "), fontsize=11)
-    axes.set_xlabel("epoch")
-    axes.grid(color="#d9d9d9", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if validation is not None:
-        axes.legend(frameon=False, fontsize=9)
 
 
 def images(images, labels=None, predictions=None, *, class_names=None, columns=10, max_images=50):
@@ -141,7 +44,7 @@ def images(images, labels=None, predictions=None, *, class_names=None, columns=1
     ImportError
         If matplotlib is not installed.
     """
-    figure_class = _figure_class()
+    figure = new_figure()
     pictures = _pictures(images)
     total, count = len(pictures), min(len(pictures), max_images)
     if columns < 1 or max_images < 1:
@@ -155,8 +58,7 @@ def images(images, labels=None, predictions=None, *, class_names=None, columns=1
     rows = math.ceil(count / columns)
     width, height = _cell_size(titles, pictures.shape[1:3])
     note = _note(true, predicted, wrong, count, total)
-    size = (max(columns * width, 3.2), rows * height + (0.35 if note else 0.1))
-    figure = figure_class(figsize=size, dpi=120, layout="constrained")
+    figure.set_size_inches(max(columns * width, 3.2), rows * height + (0.35 if note else 0.1))
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.04, hspace=0.04)
     if note:
         figure.suptitle(note, fontsize=9, color="#404040")
@@ -166,12 +68,12 @@ def images(images, labels=None, predictions=None, *, class_names=None, columns=1
         axes.imshow(pictures[index], interpolation="nearest", **scale)
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.spines[:].set(color=_RED if wrong[index] else _GREY, linewidth=3 if wrong[index] else 0.5)
+        axes.spines[:].set(color=RED if wrong[index] else GREY, linewidth=3 if wrong[index] else 0.5)
         axes.set_title(
             titles[index],
             fontsize=_CELL_FONT,
             pad=4,
-            color=_RED if wrong[index] else "black",
+            color=RED if wrong[index] else "black",
             fontweight="bold" if wrong[index] else "normal",
             parse_math=False,  # a name may hold dollar signs
         )
@@ -250,20 +152,16 @@ def _titles(true, predicted, probabilities, count):
     for index in range(count):
         part = []
         if true:
-            part.append(_shorten(true[index]))
+            part.append(shorten(true[index]))
         if predicted:
             chance = f" {probabilities[index]:.0%}" if probabilities else ""
-            part.append(_shorten(predicted[index]) + chance)
+            part.append(shorten(predicted[index]) + chance)
         if wrong[index]:
             part[0] = f"{_CROSS} {part[0]}"
         parts.append(part)
     # All titles of a sheet have as many lines, or the rows would be ragged.
     joint = " / " if max(len(" / ".join(part)) for part in parts) <= _ONE_LINE else " /\n"
     return [joint.join(part) for part in parts], wrong
-
-
-def _shorten(name):
-    return name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
 
 
 def _cell_size(titles, shape):
