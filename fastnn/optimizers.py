@@ -6,7 +6,20 @@ An optimizer object holds rates; the state that training builds up belongs to th
 from . import validation
 from .kernels import optimizers as table
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "deserialize", "get", "serialize"]
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "deserialize",
+    "get",
+    "serialize",
+]
 
 
 class Optimizer:
@@ -167,7 +180,106 @@ class RMSprop(Optimizer):
         self.epsilon = validation.number("epsilon", epsilon, low=0.0, above=True)
 
 
-_BY_NAME = {cls.name: cls for cls in (SGD, Adam, AdamW, RMSprop)}
+class Adagrad(Optimizer):
+    """Adagrad (Duchi, Hazan and Singer, 2011).
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+    initial_accumulator_value : float, default 0.1
+        What the sums of squares start from; not negative.
+    epsilon : float, default 1e-7
+        Above 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not a finite number in its range.
+    """
+
+    name = "adagrad"
+
+    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7):
+        super().__init__(learning_rate)
+        self.initial_accumulator_value = validation.number(
+            "initial_accumulator_value", initial_accumulator_value, low=0.0
+        )
+        self.epsilon = validation.number("epsilon", epsilon, low=0.0, above=True)
+
+
+class Adamax(Adam):
+    """Adam with the largest of the past gradients for their mean square (Kingma and Ba, 2015, section 7).
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        Above 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not a finite number in its range.
+    """
+
+    name = "adamax"
+
+
+class Nadam(Adam):
+    """Adam with Nesterov momentum (Dozat, 2016).
+
+    The momentum of step t is ``beta_1 * (1 - 0.5 * 0.96**t)``; it and its products follow from the number of the step.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        Above 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not a finite number in its range.
+    """
+
+    name = "nadam"
+
+
+class Lion(Optimizer):
+    """Lion (Chen et al., 2023): steps of the learning rate in the direction of the momentum's sign.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+    beta_1 : float, default 0.9
+        In (0, 1].
+    beta_2 : float, default 0.99
+        In [0, 1).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not a finite number in its range.
+    """
+
+    name = "lion"
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99):
+        super().__init__(learning_rate)
+        self.beta_1 = validation.number("beta_1", beta_1, low=0.0, high=1.0, above=True)
+        self.beta_2 = validation.number("beta_2", beta_2, low=0.0, high=1.0, below=True)
+
+
+_BY_NAME = {cls.name: cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad, Adamax, Nadam, Lion)}
+NAMES = tuple(_BY_NAME)
 
 
 def get(identifier):

@@ -63,7 +63,7 @@ class Sequential(LayerStack):
         Parameters
         ----------
         optimizer : str or Optimizer, default "rmsprop"
-            "sgd", "adam", "adamw", "rmsprop" or an instance.
+            "sgd", "adam", "adamw", "rmsprop", "adagrad", "adamax", "nadam", "lion" or an instance.
         loss : str or Loss
             "mse", "mae", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy" or an
             instance.

@@ -47,6 +47,51 @@ def _rmsprop(w, g, slots, hyper, rate, t):
     w -= rate * g / np.sqrt(v + epsilon)
 
 
+def _adagrad(w, g, slots, hyper, rate, t):
+    initial, epsilon = hyper
+    (v,) = slots
+    v += g * g
+    # The accumulator is the initial value plus the state, which so starts from zero like any other.
+    w -= rate * g / np.sqrt(v + (initial + epsilon))
+
+
+def _adamax(w, g, slots, hyper, rate, t):
+    beta_1, beta_2, epsilon = hyper
+    m, u = slots
+    m += (g - m) * (1.0 - beta_1)
+    np.maximum(beta_2 * u, np.abs(g), out=u)
+    w -= (rate / (1.0 - beta_1**t)) * m / (u + epsilon)
+
+
+def nadam_momentum(beta_1, t):
+    """Dozat 2016, section 2: the momentum of step t, and the product of those of the steps 1 to t.
+
+    Both follow from the number of the step, so that there is nothing to be kept. Beyond the 1000th the factors besides
+    beta_1 are 1 in double precision.
+    """
+    schedule = 1.0 - 0.5 * 0.96 ** np.arange(1.0, min(t, 1000) + 1)
+    return beta_1 * (1.0 - 0.5 * 0.96**t), beta_1**t * float(np.prod(schedule))
+
+
+def _nadam(w, g, slots, hyper, rate, t):
+    beta_1, beta_2, epsilon = hyper
+    m, v = slots
+    m += (g - m) * (1.0 - beta_1)
+    v += (g * g - v) * (1.0 - beta_2)
+    (now, product), (following, next_product) = (nadam_momentum(beta_1, k) for k in (t, t + 1))
+    root = math.sqrt(1.0 - beta_2**t)
+    of_mean, of_slope = rate * root * following / (1.0 - next_product), rate * root * (1.0 - now) / (1.0 - product)
+    w -= (of_mean * m + of_slope * g) / (np.sqrt(v) + epsilon * root)
+
+
+def _lion(w, g, slots, hyper, rate, t):
+    beta_1, beta_2 = hyper
+    (m,) = slots
+    w -= rate * np.sign(m * beta_1 + g * (1.0 - beta_1))
+    m *= beta_2
+    m += g * (1.0 - beta_2)
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """One optimiser.
@@ -86,6 +131,10 @@ OPTIMIZERS = (
     Optimizer("adam", 2, ("m", "v"), _ADAM, 0.001, _adam),
     Optimizer("adamw", 3, ("m", "v"), {**_ADAM, "weight_decay": 0.004}, 0.001, _adamw),
     Optimizer("rmsprop", 4, ("v",), {"rho": 0.9, "epsilon": 1e-7}, 0.001, _rmsprop),
+    Optimizer("adagrad", 5, ("v",), {"initial_accumulator_value": 0.1, "epsilon": 1e-7}, 0.001, _adagrad),
+    Optimizer("adamax", 6, ("m", "u"), _ADAM, 0.001, _adamax),
+    Optimizer("nadam", 7, ("m", "v"), _ADAM, 0.001, _nadam),
+    Optimizer("lion", 8, ("m",), {"beta_1": 0.9, "beta_2": 0.99}, 0.001, _lion),
 )
 
 BY_NAME = {row.name: row for row in OPTIMIZERS}

@@ -50,6 +50,9 @@ def build(*parts, **options):
         (lambda: optimizers.Adam(amsgrad=True), TypeError, "amsgrad"),
         (lambda: optimizers.AdamW(weight_decay=-1), ValueError, "weight_decay .* -1"),
         (lambda: optimizers.RMSprop(rho=2), ValueError, "rho .* 2"),
+        (lambda: optimizers.Adagrad(initial_accumulator_value=-1), ValueError, "initial_accumulator_value .* -1"),
+        (lambda: optimizers.Nadam(beta_1=1.0), ValueError, "beta_1 .* below 1.0"),
+        (lambda: optimizers.Lion(beta_1=0.0), ValueError, "beta_1 .* above 0.0"),
         (lambda: optimizers.get("adm"), ValueError, "'adm'. Did you mean 'adam'"),
         (lambda: optimizers.get(3), TypeError, "optimizer .* 3"),
         (lambda: losses.get("mean_squared"), ValueError, "'mean_squared'. Did you mean 'mean_squared_error'"),
@@ -72,6 +75,10 @@ def test_keras_defaults():
     assert optimizers.Adam().get_config() == {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
     assert optimizers.AdamW().get_config()["weight_decay"] == 0.004
     assert optimizers.RMSprop().get_config() == {"learning_rate": 0.001, "rho": 0.9, "epsilon": 1e-7}
+    start = {"learning_rate": 0.001, "initial_accumulator_value": 0.1, "epsilon": 1e-7}
+    assert optimizers.Adagrad().get_config() == start
+    assert optimizers.Adamax().get_config() == optimizers.Nadam().get_config() == optimizers.Adam().get_config()
+    assert optimizers.Lion().get_config() == {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.99}
     dense = Dense(3)
     assert (dense.activation, dense.use_bias) == ("linear", True)
     assert isinstance(dense.kernel_initializer, initializers.GlorotUniform)
@@ -238,6 +245,8 @@ def test_declarations_survive_json():
     for module, instance in [
         (optimizers, optimizers.SGD(0.5, 0.25, True)),
         (optimizers, optimizers.AdamW(0.25, 0.5, 0.75, 0.125, 1e-3)),
+        (optimizers, optimizers.Adagrad(0.25, 0.5, 1e-3)),
+        (optimizers, optimizers.Lion(0.25, 0.5, 0.75)),
         (losses, losses.BinaryCrossentropy(from_logits=True)),
         (initializers, initializers.RandomUniform(-1.0, 2.0)),
     ]:

@@ -34,7 +34,10 @@ NETS = {
     "autoencoder": "49 31 tanh 5 31 relu drop0.1 49",
     "elementwise": "11 drop0.1 tanh 23 drop0.3 relu softmax 8 leaky_relu:0.1 drop0.2 elu 6",
 }
-RATES = {"sgd": 0.1, "momentum": 0.03, "adam": 0.003, "adamw": 0.003, "rmsprop": 0.003}
+RATES = {
+    "sgd": 0.1, "momentum": 0.03, "adam": 0.003, "adamw": 0.003, "rmsprop": 0.003, "adagrad": 0.03, "adamax": 0.003,
+    "nadam": 0.003, "lion": 0.001,
+}  # fmt: skip
 
 each_optimizer = pytest.mark.parametrize("optimizer", [row.name for row in OPTIMIZERS])
 each_net = pytest.mark.parametrize("net", NETS)

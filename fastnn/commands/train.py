@@ -74,7 +74,7 @@ def add(commands):
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=COUNT, default=20, metavar="N", help="default: 20")
     group.add_argument("--batch-size", type=COUNT, default=128, metavar="N", help="images a step (default: 128)")
-    group.add_argument("--optimizer", choices=("adam", "adamw", "rmsprop", "sgd"), default="adam", help="default: adam")
+    group.add_argument("--optimizer", choices=optimizers.NAMES, default="adam", help="default: adam")
     group.add_argument(
         "--learning-rate",
         type=RATE,

@@ -186,8 +186,8 @@ INLINE vec quotient(vec a, vec b) { return a / b; }
 INLINE vec reciprocal_root(vec v) { return quotient(broadcast(1), root(v)); }
 #endif
 
-/* One vector of parameters through Adam, and through RMSprop; see kernels/optimizers.py.
-   Shapes: w, m, v, g (LANES,). Layout: contiguous. Aliasing: w, m, v in place, g apart. */
+/* One vector of parameters through an optimiser; see kernels/optimizers.py.
+   Shapes: w, m, v, g (LANES,), and u. Layout: contiguous. Aliasing: w, m, v in place, g apart. */
 INLINE void adam_vector(real *w, real *m, real *v, const real *g, real rate, real c1, real c2, real epsilon) {
     const vec slope = load(g), mean = load(m) + (slope - load(m)) * c1;
     const vec square = load(v) + (slope * slope - load(v)) * c2;
@@ -200,6 +200,31 @@ INLINE void rmsprop_vector(real *w, real *v, const real *g, real rate, real c1, 
     const vec slope = load(g), square = load(v) * c1 + (c2 * slope) * slope;
     store(v, square);
     store(w, load(w) - rate * slope * reciprocal_root(square + epsilon));
+}
+
+INLINE void adagrad_vector(real *w, real *v, const real *g, real rate, real epsilon) {
+    const vec slope = load(g), sum = load(v) + slope * slope;
+    store(v, sum);
+    store(w, load(w) - rate * slope * reciprocal_root(sum + epsilon));
+}
+
+INLINE void adamax_vector(real *w, real *m, real *u, const real *g, real rate, real c1, real c2, real epsilon) {
+    const vec slope = load(g), mean = load(m) + (slope - load(m)) * c1;
+    for (int i = 0; i < LANES; i++) { /* NaN stays */
+        const real size = abs_(g[i]), old = c2 * u[i];
+        u[i] = size < old ? old : size;
+    }
+    store(m, mean);
+    store(w, load(w) - quotient(rate * mean, load(u) + epsilon));
+}
+
+INLINE void nadam_vector(real *w, real *m, real *v, const real *g, real rate, real ahead, real c1, real c2,
+                         real epsilon) {
+    const vec slope = load(g), mean = load(m) + (slope - load(m)) * c1;
+    const vec square = load(v) + (slope * slope - load(v)) * c2;
+    store(m, mean);
+    store(v, square);
+    store(w, load(w) - quotient(rate * mean + ahead * slope, root(square) + epsilon));
 }
 
 /* Denormal results and operands count as zero between flush_denormals and restore_denormals: on most machines each

@@ -33,6 +33,9 @@ cdef extern from "elementary.h" nogil:
     real normal_pdf(real x)
     void adam_vector(real *w, real *m, real *v, const real *g, real rate, real c1, real c2, real epsilon)
     void rmsprop_vector(real *w, real *v, const real *g, real rate, real c1, real c2, real epsilon)
+    void adagrad_vector(real *w, real *v, const real *g, real rate, real epsilon)
+    void adamax_vector(real *w, real *m, real *u, const real *g, real rate, real c1, real c2, real epsilon)
+    void nadam_vector(real *w, real *m, real *v, const real *g, real rate, real ahead, real c1, real c2, real epsilon)
     uint32_t dropout_hash(uint32_t element, uint32_t first, uint32_t second)
     uint64_t splitmix64(uint64_t x)
     ctypedef int fp_state
@@ -72,7 +75,7 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     LINEAR = 0, RELU = 1, LEAKY_RELU = 2, ELU = 3, GELU = 4, SILU = 5, TANH = 6, SIGMOID = 7, SOFTPLUS = 8, SOFTMAX = 9
     MSE = 0, MAE = 1, BINARY = 2, CATEGORICAL = 3, SPARSE = 4
     CATEGORICAL_ACCURACY = 0, BINARY_ACCURACY = 1, METRIC_MAE = 2, METRIC_MSE = 3
-    SGD = 0, MOMENTUM = 1, ADAM = 2, ADAMW = 3, RMSPROP = 4
+    SGD = 0, MOMENTUM = 1, ADAM = 2, ADAMW = 3, RMSPROP = 4, ADAGRAD = 5, ADAMAX = 6, NADAM = 7, LION = 8
     MAX_SLOTS = 2
     MAX_METRICS = 8
     OWN_BATCH = 4        # see own_batch
@@ -101,6 +104,7 @@ cdef struct Update:   # one optimiser step, rounded to real
     int code
     int nesterov
     real rate
+    real ahead        # Nadam: the rate of the gradient itself
     real c1
     real c2
     real epsilon

@@ -1,10 +1,20 @@
 # The optimisers, on a run of parameters and their state. Formulas: kernels/optimizers.py.
 
 
+cdef double nadam_product(double beta_1, long t) noexcept nogil:
+    """The product of Nadam's momentum over the steps 1 to t."""
+    cdef double product = beta_1 ** t, power = 1
+    cdef long i
+    for i in range(smaller(t, 1000)):
+        power *= 0.96
+        product *= 1 - 0.5 * power
+    return product
+
+
 cdef Update prepare_update(const Net *net, double rate, long t) noexcept nogil:
     """Round the numbers of step t (counted from 1) to real, once a step."""
     cdef Update u
-    cdef double correction = 1
+    cdef double correction = 1, now, following
     memset(&u, 0, sizeof(u))
     u.code = net.optimizer
     if u.code == ADAM or u.code == ADAMW:
@@ -20,6 +30,26 @@ cdef Update prepare_update(const Net *net, double rate, long t) noexcept nogil:
         u.c1 = <real> net.hyper[0]
         u.c2 = <real> (1 - net.hyper[0])
         u.epsilon = <real> net.hyper[1]
+    elif u.code == ADAGRAD:
+        u.epsilon = <real> (net.hyper[0] + net.hyper[1])
+    elif u.code == ADAMAX:
+        correction = 1 / (1 - net.hyper[0] ** t)
+        u.c1 = <real> (1 - net.hyper[0])
+        u.c2 = <real> net.hyper[1]
+        u.epsilon = <real> net.hyper[2]
+    elif u.code == NADAM:
+        now = net.hyper[0] * (1 - 0.5 * 0.96 ** t)
+        following = net.hyper[0] * (1 - 0.5 * 0.96 ** (t + 1))
+        correction = nadam_product(net.hyper[0], t)
+        rate *= sqrt(1 - net.hyper[1] ** t)
+        u.ahead = <real> (rate * (1 - now) / (1 - correction))
+        correction = following / (1 - nadam_product(net.hyper[0], t + 1))
+        u.c1 = <real> (1 - net.hyper[0])
+        u.c2 = <real> (1 - net.hyper[1])
+        u.epsilon = <real> (net.hyper[2] * sqrt(1 - net.hyper[1] ** t))
+    elif u.code == LION:
+        u.c1 = <real> net.hyper[0]
+        u.c2 = <real> net.hyper[1]
     u.rate = <real> (rate * correction)
     return u
 
@@ -51,6 +81,20 @@ cdef void apply_update(Net *net, const Update *update, long at, const real *g, l
     elif code == RMSPROP:
         for i in range(n // LANES):
             rmsprop_vector(w + i * LANES, m + i * LANES, g + i * LANES, rate, c1, c2, epsilon)
+    elif code == ADAGRAD:
+        for i in range(n // LANES):
+            adagrad_vector(w + i * LANES, m + i * LANES, g + i * LANES, rate, epsilon)
+    elif code == ADAMAX:
+        for i in range(n // LANES):
+            adamax_vector(w + i * LANES, m + i * LANES, v + i * LANES, g + i * LANES, rate, c1, c2, epsilon)
+    elif code == NADAM:
+        for i in range(n // LANES):
+            nadam_vector(w + i * LANES, m + i * LANES, v + i * LANES, g + i * LANES, rate, update.ahead, c1, c2, epsilon)
+    elif code == LION:
+        for i in range(n):
+            s = m[i] * c1 + g[i] * (1 - c1)
+            m[i] = m[i] * c2 + g[i] * (1 - c2)
+            w[i] -= rate if s > 0 else (-rate if s < 0 else s)
 
 
 cdef void update_from(Net *net, const Update *update, const real *gradient) noexcept nogil:

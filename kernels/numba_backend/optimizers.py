@@ -10,7 +10,19 @@ from ..optimizers import BY_NAME
 from .cache import jit
 from .intrinsics import outlined
 
-SGD, MOMENTUM, ADAM, ADAMW, RMSPROP = (BY_NAME[name].code for name in ("sgd", "momentum", "adam", "adamw", "rmsprop"))
+SGD, MOMENTUM, ADAM, ADAMW, RMSPROP, ADAGRAD, ADAMAX, NADAM, LION = (
+    BY_NAME[name].code for name in ("sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad", "adamax", "nadam", "lion")
+)
+
+
+@jit
+def _nadam_product(beta_1, t):
+    """The product of Nadam's momentum over the steps 1 to t."""
+    product, power = beta_1**t, 1.0
+    for _ in range(min(t, 1000)):
+        power *= 0.96
+        product *= 1.0 - 0.5 * power
+    return product
 
 
 @jit
@@ -37,6 +49,26 @@ def constants(code, hyper, rate, t, out):
         out[1] = hyper[0]
         out[2] = 1.0 - hyper[0]
         out[3] = hyper[1]
+    elif code == ADAGRAD:
+        out[3] = hyper[0] + hyper[1]
+    elif code == ADAMAX:
+        out[0] = rate / (1.0 - hyper[0] ** t)
+        out[1] = 1.0 - hyper[0]
+        out[2] = hyper[1]
+        out[3] = hyper[2]
+    elif code == NADAM:
+        root = math.sqrt(1.0 - hyper[1] ** t)
+        now, following = (hyper[0] * (1.0 - 0.5 * 0.96**t)), (hyper[0] * (1.0 - 0.5 * 0.96 ** (t + 1)))
+        out[0] = rate * root * following / (1.0 - _nadam_product(hyper[0], t + 1))
+        out[1] = 1.0 - hyper[0]
+        out[2] = 1.0 - hyper[1]
+        out[3] = hyper[2] * root
+        out[4] = rate * root * (1.0 - now) / (1.0 - _nadam_product(hyper[0], t))
+    elif code == LION:
+        out[1] = hyper[0]
+        out[2] = 1.0 - hyper[0]
+        out[3] = hyper[1]
+        out[4] = 1.0 - hyper[1]
 
 
 @jit
@@ -66,6 +98,26 @@ def apply(code, c, w, m, v, g):
         for i in range(n):
             m[i] = m[i] * c1 + c2 * g[i] * g[i]
             w[i] -= rate * g[i] / math.sqrt(m[i] + c3)
+    elif code == ADAGRAD:
+        for i in range(n):
+            m[i] += g[i] * g[i]
+            w[i] -= rate * g[i] / math.sqrt(m[i] + c3)
+    elif code == ADAMAX:
+        for i in range(n):
+            m[i] += (g[i] - m[i]) * c1
+            size, old = abs(g[i]), c2 * v[i]
+            v[i] = old if size < old else size  # NaN stays
+            w[i] -= rate * m[i] / (v[i] + c3)
+    elif code == NADAM:
+        for i in range(n):
+            m[i] += (g[i] - m[i]) * c1
+            v[i] += (g[i] * g[i] - v[i]) * c2
+            w[i] -= (rate * m[i] + c4 * g[i]) / (math.sqrt(v[i]) + c3)
+    elif code == LION:
+        for i in range(n):
+            s = m[i] * c1 + g[i] * c2
+            m[i] = m[i] * c3 + g[i] * c4
+            w[i] -= rate if s > 0 else -rate if s < 0 else s  # NaN stays
     else:
         decay = code == ADAMW
         for i in range(n):

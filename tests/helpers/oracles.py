@@ -5,6 +5,7 @@ usual forms, this file takes the one that the tables do not. A new row of a tabl
 one, its tests fail and say so.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -157,8 +158,51 @@ def _rmsprop(w, g, slots, rate, t, rho, epsilon):
     return w - rate * g / np.sqrt(v + epsilon), (v,)
 
 
+def _adagrad(w, g, slots, rate, t, initial_accumulator_value, epsilon):
+    # Duchi, Hazan and Singer 2011, the diagonal form, with Keras' place for epsilon; the state leaves the start out.
+    s = slots[0] + g**2
+    return w - rate * g / np.sqrt(initial_accumulator_value + s + epsilon), (s,)
+
+
+def _adamax(w, g, slots, rate, t, beta_1, beta_2, epsilon):
+    # Kingma and Ba 2015, algorithm 2, with Keras' epsilon.
+    m, u = beta_1 * slots[0] + (1 - beta_1) * g, np.maximum(beta_2 * slots[1], abs(g))
+    return w - rate / (1 - beta_1**t) * m / (u + epsilon), (m, u)
+
+
+@functools.cache
+def _nadam_momenta(beta_1, t):
+    mu = [beta_1 * (1 - 0.5 * 0.96**i) for i in range(1, t + 2)]
+    return *mu[-2:], math.prod(mu[:-1])
+
+
+def _nadam(w, g, slots, rate, t, beta_1, beta_2, epsilon):
+    # Dozat 2016, algorithm 2, with the momentum schedule of its section 3 that Keras takes.
+    now, following, product = _nadam_momenta(beta_1, t)
+    m = beta_1 * slots[0] + (1 - beta_1) * g
+    v = beta_2 * slots[1] + (1 - beta_2) * g**2
+    m_hat = following * m / (1 - product * following) + (1 - now) * g / (1 - product)
+    return w - rate * m_hat / (np.sqrt(v / (1 - beta_2**t)) + epsilon), (m, v)
+
+
+def _lion(w, g, slots, rate, t, beta_1, beta_2):
+    # Chen et al. 2023, program 1, without weight decay.
+    c = beta_1 * slots[0] + (1 - beta_1) * g
+    return w - rate * ((c > 0) * 1.0 - (c < 0)), (beta_2 * slots[0] + (1 - beta_2) * g,)
+
+
 # name -> step(w, g, slots, rate, t, **hyper) -> (w, slots), nothing changed in place.
-OPTIMIZERS = {"sgd": _sgd, "momentum": _momentum, "adam": _adam, "adamw": _adamw, "rmsprop": _rmsprop}
+OPTIMIZERS = {
+    "sgd": _sgd,
+    "momentum": _momentum,
+    "adam": _adam,
+    "adamw": _adamw,
+    "rmsprop": _rmsprop,
+    "adagrad": _adagrad,
+    "adamax": _adamax,
+    "nadam": _nadam,
+    "lion": _lion,
+}
 
 
 def find(table, name):
