@@ -84,6 +84,7 @@ for module in modules:
 setup(
     packages=[
         "fastnn",
+        "fastnn.callbacks",
         "fastnn.commands",
         "fastnn.datasets",
         "fastnn.kernels",

@@ -9,17 +9,18 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import stat
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
+from . import files, losses, metrics, optimizers, targets, validation
 from . import layers as layers_module
-from . import losses, metrics, optimizers, targets, validation
 
 FORMAT = "fastnn"
 VERSION = 1
+_CODES = {"float32": "F32", "float64": "F64"}
+_DTYPES = {code: name for name, code in _CODES.items()}
 
 
 def _tensors(model, state):
@@ -55,8 +56,8 @@ def _digest(config, tensors):
     return digest.hexdigest()
 
 
-def save(model, path):
-    """Write a built model to a file. See `Sequential.save`."""
+def save(model, path, fit=None):
+    """Write a built model to a file, and what `fit`, a dict as `Callback.get_state` returns, says of a running fit."""
     from safetensors.numpy import save as to_bytes
 
     with model._network.lock:
@@ -67,14 +68,16 @@ def save(model, path):
         if len(state) != slots:  # as when momentum was set since: the next fit starts the optimizer afresh
             state, step = np.zeros((slots, len(net.params)), net.dtype), 0
         tensors = _tensors(model, state)
-        config = json.dumps(
-            {
-                "class": type(model).__name__,
-                "model": model.get_config(),
-                "step": step,
-                "epoch": net.epoch,
-            }
-        )
+        described = {
+            "class": type(model).__name__,
+            "model": model.get_config(),
+            "step": step,
+            "epoch": net.epoch,
+            "history": model.history and model.history.get_state(),
+        }
+        if fit is not None:
+            described["fit"] = _describe(fit, "fit", tensors)
+        config = json.dumps(described)
         metadata = {
             "format": FORMAT,
             "version": str(VERSION),
@@ -85,41 +88,13 @@ def save(model, path):
     _write(path, data)
 
 
-def _write(path, data):
-    # The file that the name leads to is replaced, not the link.
-    target = Path(os.path.realpath(path))
-    # A name has at most 255 bytes, and a character up to four of them.
-    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.tmp")
+def _write(path, content):
     try:
-        # Not through tempfile: its files are for the owner alone, a model has the rights of any other file.
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            with open(descriptor, "wb") as file:
-                with contextlib.suppress(FileNotFoundError):
-                    os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        _sync_folder(target.parent)
+        files.write_atomic(path, content)
     except OSError as error:
         reason = error.strerror or str(error)
-        note = "; the file of that name is as it was" if target.exists() else ""
+        note = "; the file of that name is as it was" if os.path.exists(path) else ""
         raise type(error)(error.errno, f"the model could not be saved ({reason}){note}", os.fspath(path)) from error
-
-
-def _sync_folder(folder):
-    if os.name != "posix":
-        return  # elsewhere a folder cannot be opened
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load(path, backend="auto", threads=None):
@@ -148,6 +123,11 @@ def load(path, backend="auto", threads=None):
     get_backend(backend)  # so that a wrong argument is not taken for a wrong file
     if threads is not None:
         threads = validation.integer("threads", threads, low=1, high=1024)
+    return _read(path, backend, threads)[0]
+
+
+def _read(path, backend, threads):
+    """Return the model in a file, and what the file says of a running fit or None."""
     path = os.fspath(path)
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError(f"{path!r} is not a model file: it is not a regular file")
@@ -177,8 +157,11 @@ def _load(path, backend, threads):
         if metadata.get("version") != str(VERSION):
             raise _BadFile(f"its format has the version {metadata.get('version')!r}, this is fastnn for {VERSION}")
         try:
-            model, step, epoch = _rebuild(json.loads(metadata["config"]), backend, threads)
+            described = json.loads(metadata["config"])
+            model, step, epoch = _rebuild(described, backend, threads)
             expected = _expected(model)
+            arrays = dict(_places(described.get("fit")))
+            expected |= arrays
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, RuntimeError) as error:
             raise _BadFile(f"its description is damaged ({type(error).__name__}: {error})") from error
         if found != expected:
@@ -197,6 +180,7 @@ def _load(path, backend, threads):
             for name, start, shape in _layout(model._layers, model._input_shape)
         }
         views |= {f"optimizer.{slot}": vector for slot, vector in zip(slots, state, strict=True)}
+        views |= {name: np.empty(shape, _DTYPES[code]) for name, (shape, code) in arrays.items()}
         try:
             for name, view in views.items():
                 view[...] = file.get_tensor(name)
@@ -208,11 +192,11 @@ def _load(path, backend, threads):
         raise _BadFile("it has weights that are NaN or infinite")
     net.replace(params, state)
     net.step, net.epoch = step, epoch
-    return model
+    return model, _restore(described.get("fit"), views)
 
 
 def _expected(model):
-    code = {"float32": "F32", "float64": "F64"}[model.dtype]
+    code = _CODES[model.dtype]
     layout = _layout(model._layers, model._input_shape)
     result = {name: (shape, code) for name, _, shape in layout}
     n_params = sum(math.prod(shape) for _, _, shape in layout)
@@ -224,6 +208,7 @@ def _expected(model):
 def _rebuild(config, backend, threads):
     """Make a model from its description, with its shapes in place and no weights yet."""
     from .autoencoder import Autoencoder
+    from .callbacks import History
     from .mlp import MLP
     from .sequential import Sequential
 
@@ -262,5 +247,112 @@ def _rebuild(config, backend, threads):
             [metrics.check_pair(pair) for pair in compiled["metrics"]],
         )
         model._check_compiled(model.optimizer, model._loss, model._metrics)
+    if config.get("history") is not None:
+        model.history = History()
+        model.history.set_state(_check_history(config["history"]))
     counters = (validation.integer(name, config[name], low=0, high=2**62) for name in ("step", "epoch"))
     return model, *counters
+
+
+def _check_history(state):
+    """Return the state of a `History` that was read from a file, or raise."""
+    epochs, history = state["epoch"], state["history"]
+    numbers = [value for values in history.values() for value in values]
+    if not all(type(value) is int for value in epochs) or not all(type(value) in (int, float) for value in numbers):
+        raise ValueError("its history does not hold numbers")
+    return {"epoch": epochs, "history": history}
+
+
+# ---------------------------------------------------------------------------------------------- the state of a fit
+
+
+def _describe(value, name, tensors):
+    """Return `value` with a description in the place of every array; the arrays go into `tensors`."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.name not in _CODES:
+            raise TypeError(f"arrays in a callback's state must be float32 or float64, got {value.dtype} in {name}")
+        tensors[name] = value
+        return {"array": name, "shape": list(value.shape), "dtype": _CODES[value.dtype.name]}
+    if isinstance(value, dict):
+        return {key: _describe(child, f"{name}.{key}", tensors) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_describe(child, f"{name}.{i}", tensors) for i, child in enumerate(value)]
+    return value
+
+
+def _is_array(value):
+    return isinstance(value, dict) and set(value) == {"array", "shape", "dtype"}
+
+
+def _places(value):
+    """Yield the name, and the shape and type, of every array in a description."""
+    if _is_array(value):
+        if value["dtype"] not in _DTYPES or not value["array"].startswith("fit."):
+            raise ValueError(f"it describes the array {value!r}")
+        yield value["array"], (tuple(value["shape"]), value["dtype"])
+    elif isinstance(value, (dict, list)):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from _places(child)
+
+
+def _restore(value, arrays):
+    """Return what `_describe` described."""
+    if _is_array(value):
+        return arrays[value["array"]]
+    if isinstance(value, dict):
+        return {key: _restore(child, arrays) for key, child in value.items()}
+    return [_restore(child, arrays) for child in value] if isinstance(value, list) else value
+
+
+@dataclass
+class Backup:
+    """A model in the middle of a fit, and the state of that fit as it was given to `save`."""
+
+    donor: object
+    fit: dict
+
+    def apply(self, model):
+        """Give the model the numbers of the one that was saved."""
+        net, other = model._network, self.donor._network
+        net.replace(other.params, other.state)
+        net.seed, net.step, net.epoch = other.seed, other.step, other.epoch
+        model.optimizer.learning_rate = self.donor.optimizer.learning_rate
+
+
+def read_backup(path, model):
+    """Read what `save` wrote in the middle of a fit of such a model.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is damaged, no backup, or that of another model.
+    """
+    donor, fit = _read(path, model._network.requested, model._network.threads)
+    try:
+        complete = type(fit["next_epoch"]) is int and fit["next_epoch"] >= 0 and type(fit["stop"]) is bool
+        complete &= isinstance(fit["identity"], dict) and all(
+            isinstance(entry["state"], dict) and isinstance(entry["class"], str) for entry in fit["callbacks"]
+        )
+    except (KeyError, TypeError):
+        complete = False
+    if not complete:
+        raise ValueError(f"{os.fspath(path)!r} is not the backup of a fit")
+    ours, theirs = _identity(model), _identity(donor)
+    for key in ours:
+        if ours[key] != theirs.get(key):
+            raise ValueError(
+                f"{os.fspath(path)!r} is the backup of another model: its {key} is {theirs.get(key)!r}, "
+                f"not {ours[key]!r}"
+            )
+    return Backup(donor, fit)
+
+
+def _identity(model):
+    """What has to be equal for one model to go on with the numbers of another."""
+    config = {"class": type(model).__name__, **model.get_config(), **model.get_config()["compile"]}
+    config["optimizer"]["config"].pop("learning_rate", None)
+    for key in ("seed", "name", "compile"):
+        del config[key]
+    return config

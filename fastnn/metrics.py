@@ -99,6 +99,16 @@ def get(identifier):
     return identifier, validation.choice("metric", identifier, _KERNELS)
 
 
+def direction(key, pairs):
+    """Return "min" or "max", whichever is better for the loss or for a metric of `get_all`; None if nobody knows."""
+    if key == "loss":
+        return "min"
+    name = dict(pairs).get(key)
+    if name is None:
+        return None
+    return "max" if name.endswith("accuracy") or name == "acc" else "min"
+
+
 def check_pair(pair):
     """Return a pair of `get` that was read from a file, or raise."""
     key, name = pair

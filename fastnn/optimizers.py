@@ -3,6 +3,8 @@
 An optimizer object holds rates; the state that training builds up belongs to the model.
 """
 
+import numpy as np
+
 from . import validation
 from .kernels import optimizers as table
 
@@ -48,6 +50,10 @@ class Optimizer:
     @learning_rate.setter
     def learning_rate(self, value):
         self._learning_rate = validation.number("learning_rate", value, low=0.0)
+
+    def rates(self, step, count):
+        """Return the learning rates of the batches from number `step` on (count,), float64."""
+        return np.full(count, self.learning_rate)
 
     @property
     def kernel(self):

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from . import callbacks as callbacks_module
-from . import checkpoint, losses, network, optimizers, training, validation
+from . import checkpoint, losses, network, optimizers, sources, training, validation
 from . import metrics as metrics_module
 from . import targets as targets_module
+from .callbacks import dispatch
 from .stack import LayerStack
 
 
@@ -127,7 +127,7 @@ class Sequential(LayerStack):
             targets = self._check_targets(y, y_name, wanted)
         validation.same_length(rows, x_name, targets.y, y_name)
         weights = validation.sample_weight(weights, weights_name, len(rows), dtype)
-        return training.Data(rows, targets.y, weights), targets
+        return sources.Data(rows, targets.y, weights), targets
 
     def _unpack_validation(self, data):
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
@@ -145,7 +145,7 @@ class Sequential(LayerStack):
             if data.weights is not None:
                 by_class, name = by_class * data.weights, "class_weight times sample_weight"
             by_class = validation.sample_weight(by_class, name, len(data), self._network.dtype)
-            train = training.Data(data.x, data.y, by_class)
+            train = sources.Data(data.x, data.y, by_class)
         cut = validation.split_at(validation_split, len(data))
         if validation_data is not None:
             parts = self._unpack_validation(validation_data)
@@ -223,7 +223,7 @@ class Sequential(LayerStack):
         epochs = validation.integer("epochs", epochs, low=1)
         initial_epoch = validation.integer("initial_epoch", initial_epoch, low=0, high=epochs)
         verbose = validation.verbosity(verbose)
-        callbacks = callbacks_module.check(callbacks)
+        callbacks = dispatch.check(callbacks)
         shuffle = validation.flag("shuffle", shuffle)
         input_shape = self._input_shape
         if input_shape is None:
@@ -244,25 +244,24 @@ class Sequential(LayerStack):
         if held_out is not None:
 
             def validate():
-                logs = self._evaluate(held_out, held_out_targets, network.ROWS)
-                return {f"val_{name}": value for name, value in logs.items()}
+                return self._evaluate(held_out, held_out_targets, network.ROWS)
 
-        steps = math.ceil(len(data) / batch_size)
-        params = {"epochs": epochs, "steps": steps, "samples": len(data)}
-        hooks = callbacks_module.CallbackList(callbacks, verbose, self, params)
+        params = {"epochs": epochs, "steps": math.ceil(len(data) / batch_size), "samples": len(data)}
+        identity = {"batch_size": batch_size, "samples": len(data), "shuffle": shuffle}
+        hooks = dispatch.CallbackList(callbacks, verbose, self, params, identity)
         self.stop_training = False
+        initial_epoch = hooks.resume(initial_epoch)
         training.fit(
             self,
             self._network,
             plan,
-            data,
+            sources.Arrays(data, shuffle),
             validate,
             ["loss", *(key for key, _ in self._metrics)],
             self._loss.name,
-            batch_size=batch_size,
+            batch_size=min(batch_size, len(data)),
             epochs=epochs,
             initial_epoch=initial_epoch,
-            shuffle=shuffle,
             callbacks=hooks,
         )
         return hooks.history

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.callbacks import Callback, History
+from fastnn.callbacks import Callback, History, LambdaCallback
+from fastnn.sources import epoch_order
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(30, 4)).astype("f4")
@@ -121,11 +122,117 @@ def test_a_callback_may_replace_the_weights():
     np.testing.assert_array_equal(a.params, b.params)
 
 
-@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_batch_begin", "on_test_begin", "on_predict_end"])
+@pytest.mark.parametrize("hook", ["on_test_batch_begin", "on_test_batch_end"])
 def test_hooks_that_would_never_be_called_are_refused(hook):
     waiting = type("Waiting", (Callback,), {hook: lambda self, *args: None})()
-    with pytest.raises(ValueError, match=f"Waiting has {hook}, .* on_epoch_begin, on_epoch_end"):
+    with pytest.raises(ValueError, match=f"Waiting has {hook}, .* on_test_begin and on_test_end"):
         model().fit(X, Y, callbacks=[waiting])
+
+
+# ------------------------------------------------------------------------------------------ batches
+
+
+@pytest.mark.parametrize("name", ["on_train_batch", "on_batch"])
+def test_hooks_of_batches(name, backend):
+    begun, ended, weights = [], [], []
+
+    def end(self, batch, logs):
+        ended.append((batch, logs))
+        weights.append(self.model.get_weights())
+
+    hooks = {f"{name}_begin": lambda self, batch, logs: begun.append(batch), f"{name}_end": end}
+    a, b = model(backend=backend.NAME, dropout=0.5), model(backend=backend.NAME, dropout=0.5)
+    history = a.fit(X, Y, epochs=2, batch_size=8, callbacks=[type("Batches", (Callback,), hooks)()])
+    assert begun == [batch for batch, _ in ended] == [0, 1, 2, 3] * 2
+    # The same as without, to the last bit; what a batch is told at the end of an epoch is what the epoch is.
+    assert b.fit(X, Y, epochs=2, batch_size=8).history == history.history
+    np.testing.assert_array_equal(a.params, b.params)
+    assert ended[3][1] == pytest.approx({key: values[0] for key, values in history.history.items()}, rel=1e-12)
+    for got, expected in zip(weights[-1], a.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert not all((p == q).all() for p, q in zip(weights[0], weights[1], strict=True))
+
+
+def test_a_batch_may_set_the_rate_and_stop_the_fit():
+    class Stop(Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.model.optimizer.learning_rate = 0.0 if batch else 0.1
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    a, b = model(optimizer="sgd"), model(optimizer=fastnn.optimizers.SGD(0.1))
+    history = a.fit(X, Y, epochs=3, batch_size=10, shuffle=False, callbacks=[Stop()])
+    first = b.fit(X[:10], Y[:10], batch_size=10, shuffle=False).history["loss"][0]
+    np.testing.assert_array_equal(a.params, b.params)
+    assert history.epoch == [0] and a._network.step == 2
+    second = b.evaluate(X[10:20], Y[10:20])[0]
+    assert history.history["loss"] == pytest.approx([(first + second) / 2])
+
+
+def test_hooks_of_the_validation():
+    seen = []
+
+    class Watch(Callback):
+        def on_test_begin(self, logs=None):
+            seen.append("begin")
+
+        def on_test_end(self, logs=None):
+            seen.append(logs)
+
+        def on_predict_end(self, logs=None):
+            pytest.fail("nothing is predicted")
+
+    history = model().fit(X, Y, validation_split=0.5, callbacks=[Watch()]).history
+    assert seen == ["begin", {"loss": history["val_loss"][0], "accuracy": history["val_accuracy"][0]}]
+
+
+def test_functions_as_callbacks():
+    seen = []
+    note = {
+        name: lambda *args, name=name: seen.append((name, *args[:-1]))
+        for name in ("on_train_begin", "on_epoch_begin", "on_train_batch_end", "on_epoch_end", "on_train_end")
+    }
+    model().fit(X, Y, batch_size=16, callbacks=[LambdaCallback(**note, on_test_begin=lambda logs: seen.append(logs))])
+    assert seen == [
+        ("on_train_begin",),
+        ("on_epoch_begin", 0),
+        ("on_train_batch_end", 0),
+        ("on_train_batch_end", 1),
+        ("on_epoch_end", 0),
+        ("on_train_end",),
+    ]
+    with pytest.raises(ValueError, match="no hook 'on_epochs_end'"):
+        LambdaCallback(on_epochs_end=print)
+    with pytest.raises(TypeError, match="on_epoch_end must be a function, got 3"):
+        LambdaCallback(on_epoch_end=3)
+
+
+@pytest.mark.parametrize(
+    "hook", ["on_train_begin", "on_epoch_begin", "on_train_batch_end", "on_epoch_end", "on_train_end"]
+)
+def test_a_callback_that_raises_stops_the_fit_cleanly(hook, backend):
+    def fail(*args):
+        if hook != "on_epoch_end" or args[0] == 1:
+            raise OSError("no")
+
+    a, b = model(backend=backend.NAME), model(backend=backend.NAME)
+    with pytest.raises(OSError, match="no"):
+        a.fit(X, Y, epochs=3, batch_size=10, callbacks=[LambdaCallback(**{hook: fail})])
+    epochs = {"on_epoch_end": 2, "on_train_end": 3}.get(hook, 0)
+    assert len(a.history.epoch) == len(a.history.history.get("loss", ())) == a._network.epoch == epochs
+    assert a._network.step == 3 * epochs + (hook == "on_train_batch_end")
+    if hook == "on_train_batch_end":
+        rows = epoch_order(1, 0, 30, True)[:10]
+        b.fit(X[rows], Y[rows], batch_size=10, shuffle=False)
+    elif epochs:
+        assert b.fit(X, Y, epochs=epochs, batch_size=10).history == a.history.history
+    np.testing.assert_array_equal(a.params, b.params)
+    np.testing.assert_array_equal(a._network.state, b._network.state if b._network.step else 0 * a._network.state)
+    a.fit(X, Y)
+
+
+# ------------------------------------------------------------------------------------------ progress
 
 
 def test_a_line_an_epoch(capfd):

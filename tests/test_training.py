@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn import session as session_module
 from fastnn import training
 from fastnn.optimizers import SGD
+from fastnn.sources import Data, epoch_order
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(50, 6)).astype("f4")
@@ -41,11 +43,11 @@ def assert_same(a, b):
 def slices(monkeypatch):
     """Fixes how many batches a slice has, and counts how often the host fetches the weights."""
 
-    def fix(batches, sync_seconds=training.SYNC_SECONDS):
+    def fix(batches, sync_seconds=session_module.SYNC_SECONDS):
         fixed = property(lambda self: batches, lambda self, value: None)
         monkeypatch.setattr(training.Pace, "batches", fixed, raising=False)
-        monkeypatch.setattr(training, "SYNC_SECONDS", sync_seconds)
-        monkeypatch.setattr(training, "SYNC_SHARE", 1e9)
+        monkeypatch.setattr(session_module, "SYNC_SECONDS", sync_seconds)
+        monkeypatch.setattr(session_module, "SYNC_SHARE", 1e9)
 
     return fix
 
@@ -99,14 +101,14 @@ def test_compile_starts_the_optimizer_afresh_and_keeps_the_weights():
 
 
 def test_epochs_have_orders_of_their_own():
-    orders = [training.epoch_order(5, epoch, 100, True) for epoch in range(3)]
+    orders = [epoch_order(5, epoch, 100, True) for epoch in range(3)]
     for order in orders:
         assert order.dtype == np.int64
         assert sorted(order) == list(range(100))
     assert not (orders[0] == orders[1]).all() and not (orders[1] == orders[2]).all()
-    np.testing.assert_array_equal(orders[1], training.epoch_order(5, 1, 100, True))
-    assert not (orders[0] == training.epoch_order(6, 0, 100, True)).all()
-    np.testing.assert_array_equal(training.epoch_order(5, 1, 100, False), np.arange(100))
+    np.testing.assert_array_equal(orders[1], epoch_order(5, 1, 100, True))
+    assert not (orders[0] == epoch_order(6, 0, 100, True)).all()
+    np.testing.assert_array_equal(epoch_order(5, 1, 100, False), np.arange(100))
 
 
 def test_an_epoch_is_what_it_says(backend):
@@ -156,15 +158,10 @@ def test_learning_rate_may_change_between_epochs():
 def before_failure(rate, batches, backend="numpy", **options):
     """The model after so many batches of the first epoch, trained one batch at a time."""
     m = regressor(rate, backend, **options)
-    session = training.Session(
-        m._network,
-        m._make_plan(m.optimizer, m._loss, [], "mse", 1.0, (6,)),
-        training.Data(X, T, None),
-        5,
-        "mse",
-        m.optimizer,
-    )
-    order = training.epoch_order(1, 0, 50, True)
+    plan = m._make_plan(m.optimizer, m._loss, [], "mse", 1.0, (6,))
+    session = session_module.Session(m._network, plan, 5, "mse", m.optimizer)
+    session.begin_block(Data(X, T, None), 10)
+    order = epoch_order(1, 0, 50, True)
     for k in range(batches):
         session.run(order[5 * k : 5 * k + 5], np.empty((1, 1)))
     session.sync()
@@ -284,7 +281,7 @@ def test_ctrl_c_within_a_slice_waits_for_its_end(slices):
     assert a._network.step == 7 and a._network.epoch == 1 and a.history.epoch == [0]
     whole = b.fit(X, Y, batch_size=10)
     assert a.history.history == whole.history
-    order = training.epoch_order(1, 1, 50, True)[:20]
+    order = epoch_order(1, 1, 50, True)[:20]
     b.fit(X[order], Y[order], batch_size=10, shuffle=False)
     np.testing.assert_array_equal(a.params, b.params)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -315,7 +312,7 @@ def test_a_second_ctrl_c_does_not_wait(slices):
     interrupting(a, 2, twice)
     with pytest.raises(KeyboardInterrupt):
         a.fit(X, Y, batch_size=10, epochs=4)
-    order = training.epoch_order(1, 0, 50, True)[:20]
+    order = epoch_order(1, 0, 50, True)[:20]
     b.fit(X[order], Y[order], batch_size=10, shuffle=False)
     np.testing.assert_array_equal(a.params, b.params)
 

@@ -2,14 +2,14 @@
 
 import gzip
 import math
-import os
-import secrets
 import struct
 import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
+
+from ..files import write_atomic
 
 __all__ = ["read_idx", "write_idx"]
 
@@ -141,23 +141,4 @@ def write_idx(path, array):
     content = header + array.astype(array.dtype.newbyteorder(">"), copy=False).tobytes()
     if path.suffix == ".gz":
         content = gzip.compress(content, compresslevel=9, mtime=0)
-    _write_atomic(path, content)
-
-
-def _write_atomic(path, content):
-    """Put `content` at `path`: readers and crashes see the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # elsewhere a folder cannot be opened, and the rename is durable by itself
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    write_atomic(path, content)
