@@ -101,7 +101,7 @@ class Run:
         sums = np.empty((steps, 1))
         order = self.order[: steps * self.workload.batch]
         done = self.backend.train(
-            self.workspace, self.x, self.y, None, order, rates, self.workload.batch, SEED, self.step, sums
+            self.workspace, self.x, self.y, None, order, rates, self.workload.batch, SEED, self.step, sums, None
         )
         if done != steps:
             raise FloatingPointError(f"{self.backend.NAME} stopped at batch {done} of {self.workload.id}")

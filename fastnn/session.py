@@ -97,9 +97,8 @@ class Session:
         return self.planned[step - self.block_step :][:batches]
 
     def _train(self, data, order, rates, step, sums):
-        return self.network.backend.train(
-            self.workspace, data.x, data.y, data.weights, order, rates, self.batch_size, self.network.seed, step, sums
-        )
+        train, seed, size = self.network.backend.train, self.network.seed, self.batch_size
+        return train(self.workspace, data.x, data.y, data.weights, order, rates, size, seed, step, sums, None)
 
     def run(self, order, sums):
         """Train on a slice of the block and fill its sums (batches, 1 + metrics).

@@ -100,11 +100,15 @@ def _forward(workspace, h, seed, step):
     return h, tape
 
 
-def _gradient(workspace, x, t, w, seed, step, gradient):
-    """Fill `gradient` with that of the mean weighted loss of one batch, unless the loss is not finite; its sums."""
+def _gradient(workspace, x, t, w, seed, step, gradient, out=None):
+    """Fill `gradient` with that of the mean weighted loss of one batch, unless the loss is not finite, and `out` with
+    its outputs; the sums of loss and metrics."""
     plan = workspace.plan
     z, tape = _forward(workspace, x, seed, step)
     sums = _loss(plan, z, t, w)
+    if out is not None:
+        after = ACTIVATIONS[plan.output_activation]
+        out[...] = after.forward(z, after.alpha)
     if not np.isfinite(sums[0]):
         return sums
     dy = LOSSES[plan.loss].gradient(z, t) * (1.0 / len(x))
@@ -128,11 +132,12 @@ def _gradient(workspace, x, t, w, seed, step, gradient):
 
 
 @_reference
-def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums):
+def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums, outputs):
     gradient = np.empty_like(workspace.params)
     for k, rate in enumerate(rates):
         rows = order[k * batch_size : (k + 1) * batch_size]
-        sums[k] = _gradient(workspace, *_batch(workspace, x, y, weights, rows), seed, step + k, gradient)
+        out = None if outputs is None else outputs[k * batch_size : k * batch_size + len(rows)]
+        sums[k] = _gradient(workspace, *_batch(workspace, x, y, weights, rows), seed, step + k, gradient, out)
         if not np.isfinite(sums[k, 0]):
             return k
         _update(workspace, gradient, rate, step + k)

@@ -424,6 +424,41 @@ def test_rates_seed_and_step_matter(backend, dtype):
     assert same_bits(c.params, train(rate=0.0))
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_train_writes_the_outputs(backend, dtype, name):
+    """Of every row in the order of training, as `forward` gives them but with dropout; and nothing else changes."""
+    c = make(name, dtype)
+    order = np.random.default_rng(6).permutation(len(c.x))
+    shape = (len(order), c.plan.n_outputs)
+    plain, fit = Fit.of(backend, c, threads=1), Fit.of(backend, c, threads=3)
+    sums = plain.train(c.x, c.y, c.weights, order)
+    out = np.full(shape, np.nan, dtype)
+    assert same_bits(fit.train(c.x, c.y, c.weights, order, out=out), sums)
+    assert same_bits(fit.host(), plain.host())
+    expected = np.full(shape, np.nan, dtype)
+    reference = Fit.of(backends.REFERENCE, c)
+    reference.train(c.x, c.y, c.weights, order, out=expected)
+    assert relative(out, expected) < 1e3 * np.finfo(dtype).eps
+    alone = np.full(shape, np.nan, dtype)
+    Fit.of(backend, c).train(c.x, c.y, c.weights, order, out=alone)
+    assert same_bits(out, alone)
+    # A rate of zero leaves the weights, so that a network without dropout gives what it predicts.
+    still = Fit.of(backend, c)
+    still.train(c.x, c.y, c.weights, order, rate=0.0, out=out)
+    first = still.forward(c.x[order[: c.batch]])
+    assert same_bits(out[: c.batch], first) == ("drop" not in {**CASES, **THREADED}[name][0])
+
+
+def test_outputs_after_a_loss_that_is_not_finite_are_untouched(backend, dtype):
+    c = make("classifier", dtype)
+    c.weights[20] = np.nan
+    out = np.full((45, 3), 7, dtype)
+    assert Fit.of(backend, c).train(c.x, c.y, c.weights, out=out)[0] == 1
+    assert np.isfinite(out).all()
+    assert (out[:16] != 7).all()
+    assert (out[32:] == 7).all()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", ["targets", "weights"])
 @pytest.mark.parametrize("batch", [0, 2, 3])

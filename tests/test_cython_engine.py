@@ -482,7 +482,7 @@ def test_scratch_does_not_grow_with_the_rows(cython):
     order, rates = np.arange(rows), np.full(rows // 32, 1e-3)
     sums, out = np.ones((len(rates), 1)), np.ones((rows, 10), np.float32)
     before = resident()
-    cython.train(many.workspace, x, y, None, order, rates, 32, 0, 0, sums)
+    cython.train(many.workspace, x, y, None, order, rates, 32, 0, 0, sums, None)
     cython.forward(many.workspace, x, 0, 1, out)
     many.evaluate(x, y)
     assert resident() - before < 20 * 4 * rows / 8  # far below one more copy of x

@@ -40,7 +40,7 @@ def train(threads, seed=1, n=70, net="9 33 relu drop0.5 20 tanh 3"):
     importlib.import_module(f"{nb.__name__}.contract")._threads = lambda workspace, rows: workspace.threads
     batches = -(-n // 16)
     sums = np.zeros((batches, 1))
-    nb.train(workspace, x, y, None, np.arange(n), np.full(batches, 1e-2), 16, seed, 0, sums)
+    nb.train(workspace, x, y, None, np.arange(n), np.full(batches, 1e-2), 16, seed, 0, sums, None)
     nb.to_host(workspace, params, state)
     return params
 
@@ -168,7 +168,7 @@ results = []
 for backend in (nb, reference):
     params, state = parameters(plan), np.zeros((2, plan.n_params), np.float32)
     workspace = backend.to_backend(plan, params, state, 40, 2)
-    backend.train(workspace, x, y, None, np.arange(90), np.full(3, 1e-3), 40, 1, 0, np.zeros((3, 1)))
+    backend.train(workspace, x, y, None, np.arange(90), np.full(3, 1e-3), 40, 1, 0, np.zeros((3, 1)), None)
     backend.to_host(workspace, params, state)
     results.append(params)
 assert np.abs(results[0] - results[1]).max() < 1e-4

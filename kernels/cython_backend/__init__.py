@@ -127,10 +127,18 @@ def poison(workspace, byte):
     workspace.engine.poison(byte)
 
 
-def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums):
+def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums, outputs):
     data = workspace.data(x, y, weights, order)
     return workspace.engine.train(
-        data, len(order), batch_size, _address(rates), len(rates), seed & (2**64 - 1), step, _address(sums)
+        data,
+        len(order),
+        batch_size,
+        _address(rates),
+        len(rates),
+        seed & (2**64 - 1),
+        step,
+        _address(sums),
+        0 if outputs is None else _address(outputs),
     )
 
 

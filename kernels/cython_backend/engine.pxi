@@ -110,7 +110,7 @@ cdef class Engine:
             self.run(task, call, threads)
 
     def train(self, tuple data, long rows, long batch, uintptr_t rates, long n_batches, uint64_t seed, uint64_t step,
-              uintptr_t sums):
+              uintptr_t sums, uintptr_t outputs):
         cdef Call call
         memset(&call, 0, sizeof(call))
         call.data = unpack_data(data)
@@ -118,6 +118,7 @@ cdef class Engine:
         call.rates = <const double *> rates
         call.seed, call.step = seed, step
         call.sums = <double *> sums
+        call.out = <real *> outputs
         self.go(train_task, &call, self.worth(min(rows, batch), 3))
         return call.done
 

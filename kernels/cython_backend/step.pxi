@@ -14,7 +14,7 @@ cdef struct Call:
     real *gradient      # loss_grad only
     long first          # forward only
     long last
-    real *out
+    real *out           # forward; train, or NULL: outputs of every row of the call
     long done           # train only: batches whose loss was finite
 
 
@@ -105,6 +105,19 @@ cdef void backward_op(Net *net, long i, const real *x, long m, const Update *upd
         weight_gradient(net, op, net.ops[i - 1].y if i > 0 else x, m, update, gradient, id, n)
 
 
+cdef void write_outputs(const Net *net, long m, long r0, long r1, real *out) noexcept nogil:
+    """Rows r0..r1 of the last operation's y, with the activation that the loss had absorbed, which y then has too.
+    Shapes: out (m, n_out), row-major. Aliasing: none."""
+    cdef Op *last = &net.ops[net.n_ops - 1]
+    cdef long j
+    if net.output_activation == SOFTMAX:
+        softmax_forward(last, m, r0, r1, False)
+    elif net.output_activation != LINEAR:
+        for j in range(panels(last.n_out)):
+            activate_run(net.output_activation, 0, last.y + (j * m + r0) * P, (r1 - r0) * P)
+    write_rows(last.y, last.n_out, m, r0, r1, out)
+
+
 cdef void total_rows(const Net *net, long m, double *sums) noexcept nogil:
     """Add the rows' losses and metrics to sums (1 + n_metrics,), in order."""
     cdef long b, i
@@ -126,6 +139,8 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
     gather_targets(net, &call.data, start, m, r0, r1)
     forward_all(net, x, m, True, id, n)
     loss_rows(net, &call.data, m, r0, r1)
+    if call.out != NULL:
+        write_outputs(net, m, r0, r1, call.out + start * last.n_out)
     backward_rows(last, m, r0, r1)
     barrier_wait(&net.barrier, n)
     memset(mine, 0, sizeof(mine))
@@ -197,7 +212,7 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
     cdef Op *last = &net.ops[call.last]
     cdef fp_state old = flush_denormals()
     cdef const real *x
-    cdef long k = 0, i, j, m, r0, r1
+    cdef long k = 0, i, m, r0, r1
     while k < call.rows:
         m = smaller(call.batch, call.rows - k)
         r0 = row_share(m, id, n)
@@ -209,12 +224,10 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
             forward_op(net, call.first, x, P, m * P, m, False, id, n)
         for i in range(call.first + 1, call.last + 1):
             forward_op(net, i, net.ops[i - 1].y, P, m * P, m, False, id, n)
-        if call.last == net.n_ops - 1 and net.output_activation == SOFTMAX:
-            softmax_forward(last, m, r0, r1, False)
-        elif call.last == net.n_ops - 1:
-            for j in range(panels(last.n_out)):
-                activate_run(net.output_activation, 0, last.y + (j * m + r0) * P, (r1 - r0) * P)
-        write_rows(last.y, last.n_out, m, r0, r1, call.out + k * last.n_out)
+        if call.last == net.n_ops - 1:
+            write_outputs(net, m, r0, r1, call.out + k * last.n_out)
+        else:
+            write_rows(last.y, last.n_out, m, r0, r1, call.out + k * last.n_out)
         barrier_wait(&net.barrier, n)
         k += m
     restore_denormals(old)

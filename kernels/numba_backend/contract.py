@@ -59,11 +59,11 @@ def poison(workspace, byte):
     workspace.row_sums.view(np.uint8)[...] = byte
 
 
-def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums):
+def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums, outputs):
     return _run(
         workspace, batch_size, mode=engine.TRAIN, order=address(order), rates=address(rates), count=len(rates),
-        batch=batch_size, seed=_signed(seed), step=step, sums=address(sums), **_all_ops(workspace),
-        **(_data(x, y, weights) | {"n": len(order)}),
+        batch=batch_size, seed=_signed(seed), step=step, sums=address(sums), out=address(outputs),
+        after=workspace.plan.output_activation, **_all_ops(workspace), **(_data(x, y, weights) | {"n": len(order)}),
     )  # fmt: skip
 
 

@@ -39,6 +39,8 @@ def _run(like, jobs, ops, thread):
             step.output(like, job, ops[job.last], start, rows, team)
         else:
             step.loss(like, job, ops[job.last], start, rows, team)
+            if job.mode == TRAIN and job.out:
+                step.output(like, job, ops[job.last], start, rows, team)
             if job.mode != EVALUATE:
                 step.backward(like, job, ops, rows, now, team)
             wait(job, team)

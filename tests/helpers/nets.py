@@ -116,13 +116,15 @@ class Fit:
     def _sums(self, *shape):
         return np.full((*shape, 1 + len(self.plan.metrics)), np.nan)
 
-    def train(self, x, y, weights=None, order=None, rates=None, batch_size=None, seed=SEED, step=0, rate=0.01):
+    def train(
+        self, x, y, weights=None, order=None, rates=None, batch_size=None, seed=SEED, step=0, rate=0.01, out=None
+    ):
         """Batches done and sums (batches, 1 + metrics); one epoch in order unless told otherwise."""
         batch_size = batch_size or self.batch_size
         order = np.arange(len(x), dtype=np.int64) if order is None else order
         rates = np.full(-(-len(order) // batch_size), rate) if rates is None else rates
         sums = self._sums(len(rates))
-        done = self.backend.train(self.workspace, x, y, weights, order, rates, batch_size, seed, step, sums)
+        done = self.backend.train(self.workspace, x, y, weights, order, rates, batch_size, seed, step, sums, out)
         return done, sums
 
     def loss_grad(self, x, y, weights=None, seed=SEED, step=0):
