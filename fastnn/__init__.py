@@ -2,7 +2,7 @@
 
 import importlib
 
-from . import callbacks, initializers, kernels, layers, losses, metrics, optimizers
+from . import callbacks, initializers, kernels, layers, losses, metrics, optimizers, schedules
 from .autoencoder import Autoencoder
 from .checkpoint import load
 from .mlp import MLP
@@ -25,6 +25,7 @@ __all__ = [
     "metrics",
     "optimizers",
     "plot",
+    "schedules",
 ]
 
 # Loaded when first used, so that `import fastnn` stays fast.

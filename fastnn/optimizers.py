@@ -5,7 +5,7 @@ An optimizer object holds rates; the state that training builds up belongs to th
 
 import numpy as np
 
-from . import validation
+from . import schedules, validation
 from .kernels import optimizers as table
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "RMSprop",
     "deserialize",
     "get",
+    "schedules",
     "serialize",
 ]
 
@@ -44,16 +45,24 @@ class Optimizer:
 
     @property
     def learning_rate(self):
-        """The learning rate: a float, not negative. It may be set at any time and counts from the next slice on."""
+        """The learning rate: a float, not negative, or a schedule.
+
+        It may be set at any time; a float counts from the next slice on.
+        """
         return self._learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value):
-        self._learning_rate = validation.number("learning_rate", value, low=0.0)
+        if isinstance(value, dict):  # from `get_config`
+            value = schedules.deserialize(value)
+        if not isinstance(value, schedules.LearningRateSchedule):
+            value = validation.number("learning_rate", value, low=0.0)
+        self._learning_rate = value
 
     def rates(self, step, count):
         """Return the learning rates of the batches from number `step` on (count,), float64."""
-        return np.full(count, self.learning_rate)
+        rate = self.learning_rate
+        return np.full(count, rate) if isinstance(rate, float) else rate.rates(step, count)
 
     @property
     def kernel(self):
@@ -70,10 +79,16 @@ class Optimizer:
 
     def get_config(self):
         """Return the constructor's arguments as a dict that JSON can hold."""
+        config = self._arguments()
+        if not isinstance(self.learning_rate, float):
+            config["learning_rate"] = schedules.serialize(self.learning_rate)
+        return config
+
+    def _arguments(self):
         return {name.lstrip("_"): value for name, value in vars(self).items()}
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._arguments().items())})"
 
 
 class SGD(Optimizer):
@@ -81,7 +96,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float or LearningRateSchedule, default 0.01
     momentum : float, default 0.0
         In [0, 1].
     nesterov : bool, default False
@@ -110,7 +125,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
     beta_1 : float, default 0.9
         In [0, 1).
     beta_2 : float, default 0.999
@@ -138,7 +153,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
     weight_decay : float, default 0.004
         Not negative.
     beta_1 : float, default 0.9
@@ -166,7 +181,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
     rho : float, default 0.9
         In [0, 1).
     epsilon : float, default 1e-7
@@ -191,7 +206,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
     initial_accumulator_value : float, default 0.1
         What the sums of squares start from; not negative.
     epsilon : float, default 1e-7
@@ -218,7 +233,7 @@ class Adamax(Adam):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
     beta_1 : float, default 0.9
         In [0, 1).
     beta_2 : float, default 0.999
@@ -242,7 +257,7 @@ class Nadam(Adam):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
     beta_1 : float, default 0.9
         In [0, 1).
     beta_2 : float, default 0.999
@@ -264,7 +279,7 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
     beta_1 : float, default 0.9
         In (0, 1].
     beta_2 : float, default 0.99
