@@ -228,7 +228,10 @@ def _rebuild(config, backend, threads):
     for described in about["layers"]:
         model._append(layers_module.deserialize(described))
     model._need_layers()
-    model._build(validation.shape("input_shape", about["input_shape"]), initial=False)
+    input_shape = validation.shape("input_shape", about["input_shape"])
+    if model._layers[0]._declared_shape not in (None, input_shape):
+        raise ValueError(f"its first layer is for the shape {model._layers[0]._declared_shape}, not {input_shape}")
+    model._build(input_shape, initial=False)
     model._restore(about)
     if about["classes"] is not None:
         model.classes = targets.label_array(about["classes"], "classes")
