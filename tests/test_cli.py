@@ -219,7 +219,8 @@ def test_ctrl_c_keeps_what_was_trained(here):
         process.communicate()
     assert process.returncode == 130
     assert err.strip().startswith("fastnn: interrupted, training stopped in epoch") and "Traceback" not in err
-    assert sorted(os.listdir("x")) == ["history.csv", "model.safetensors"]
+    assert "`fastnn train --resume x` goes on" in err
+    assert sorted(os.listdir("x")) == ["arguments.json", "backup", "history.csv", "model.safetensors"]
     with open("x/history.csv", newline="") as file:
         epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
     assert len(epochs) >= 3 and epochs == list(range(1, len(epochs) + 1))

@@ -20,7 +20,7 @@ def open_model(args):
 def write_history(path, history):
     """Write a history as CSV: a line an epoch, numbers that read back as they were."""
     columns = history.history
-    with open(path, "x", newline="", encoding="ascii") as file:
+    with open(path, "w", newline="", encoding="ascii") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["epoch", *columns])
         for row in zip(history.epoch, *columns.values(), strict=True):

@@ -11,6 +11,7 @@ from ..callbacks import Callback
 from ..diagnostics import counted, engine, threads
 from ..kernels.activations import ACTIVATIONS
 from ..mlp import MLP
+from . import resume
 from .arguments import COUNT, RATE, SEED, SHARE, add_device, note
 from .data import load_announced
 from .files import HISTORY, MODEL, write_history
@@ -26,6 +27,7 @@ training images that --validation-split holds out. What is left behind, in a fol
   curves.png           the same as a picture
   predictions.png      test images with what they are and what they were taken for
 The pictures need matplotlib: pip install -e ".[plot]". Ctrl-C stops training and keeps what was trained so far.
+Until it is complete the folder also has arguments.json and backup/, from which --resume goes on after any interruption.
 """
 _EXAMPLES = """\
 examples:
@@ -34,6 +36,7 @@ examples:
   fastnn train --optimizer sgd --learning-rate 0.1 --epochs 50 --seed 7
   fastnn train --hidden                    no hidden layer: logistic regression
   fastnn evaluate $(fastnn train --quiet)
+  fastnn train --resume runs/NAME          go on after an interruption
 """
 
 
@@ -49,6 +52,13 @@ def add(commands):
         help=f"{', '.join(datasets.names())} (default: %(default)s)",
     )
     parser.add_argument("--out", metavar="DIR", help="a folder that is new or empty (default: runs/NAME-DATE-TIME)")
+    parser.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="go on with training that was interrupted or killed, with the arguments that it had; the result is the "
+        "same bit for bit",
+    )
+    parser.set_defaults(default=parser.get_default)
     parser.add_argument("--quiet", action="store_true", help="print the name of the folder and nothing else")
     group = parser.add_argument_group("network")
     group.add_argument(
@@ -100,6 +110,8 @@ def add(commands):
 
 def run(args):
     """Run the sub-command."""
+    if args.resume is not None:
+        args = resume.recall(args)
     say = (lambda *_: None) if args.quiet else print
     (x, y), test = load_announced(args.data)
     names = datasets.class_names(args.data)
@@ -121,20 +133,21 @@ def run(args):
     missing = _pictures_missing()
     if missing:
         note(missing)
-    folder = _new_folder(args)
+    folder = _new_folder(args) if args.resume is None else Path(args.resume)
     try:
         _announce(say, args, model, len(x) - held_out, len(test[0]), held_out)
         validate = {"validation_split": args.validation_split} if held_out else {"validation_data": test}
         stopped = None
         start = time.perf_counter()
         watched = not args.quiet and sys.stderr is not None and sys.stderr.isatty()
-        table = [] if args.quiet else [_Table(watched)]
+        callbacks = [resume.remember(args, folder), *([] if args.quiet else [_Table(watched)])]
         try:
-            model.fit(x, y, args.batch_size, args.epochs, int(watched), callbacks=table, **validate)
+            model.fit(x, y, args.batch_size, args.epochs, int(watched), callbacks=callbacks, **validate)
         except (KeyboardInterrupt, FloatingPointError, BrokenPipeError) as error:
             stopped = error
         seconds = time.perf_counter() - start
         if model.history is None:
+            resume.forget(folder)
             raise stopped
         model.save(folder / MODEL)
         write_history(folder / HISTORY, model.history)
@@ -142,6 +155,7 @@ def run(args):
         _remove_if_empty(folder)
     if stopped is not None:
         return _report_stop(model, folder, args.epochs, stopped)
+    resume.forget(folder)
 
     loss, accuracy = model.evaluate(*test, verbose=0)
     say(f"\ntest accuracy  {accuracy:.4f}  (loss {loss:.4f}, {len(test[0]):,} images)")
@@ -166,6 +180,7 @@ class _Table(Callback):
 
     def __init__(self, bar):
         self.bar = bar and os.environ.get("TERM") != "dumb"
+        self.headed = False
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = time.perf_counter()
@@ -174,7 +189,8 @@ class _Table(Callback):
         rate = self.params["samples"] / (time.perf_counter() - self.start)
         if self.bar:
             print("\x1b[1A\x1b[2K", end="", file=sys.stderr, flush=True)  # up a line, and clear it
-        if epoch == 0:
+        if not self.headed:
+            self.headed = True
             print(f"{'epoch':>9}", *(f"{name:>12}" for name in logs), f"{'samples/s':>12}")
         count = f"{epoch + 1}/{self.params['epochs']}"
         print(f"{count:>9}", *(f"{value:>12.4f}" for value in logs.values()), f"{rate:>12,.0f}", flush=True)
@@ -233,10 +249,12 @@ def _report_stop(model, folder, epochs, stopped):
         f"training stopped in epoch {done + 1} of {epochs}: {folder} has the model as it was then ({MODEL}) and the "
         f"{counted(done, 'completed epoch')} ({HISTORY}), no pictures"
     )
+    goes_on = f"; `fastnn train --resume {folder}` goes on after the last completed epoch"
     if isinstance(stopped, KeyboardInterrupt):
-        print(f"\nfastnn: interrupted, {kept}", file=sys.stderr)
+        print(f"\nfastnn: interrupted, {kept}{goes_on}", file=sys.stderr)
         return 130
     if isinstance(stopped, FloatingPointError):
+        resume.forget(folder)  # it would only happen again
         raise FloatingPointError(f"{stopped} {kept[0].upper()}{kept[1:]}.") from stopped
-    print(f"fastnn: nobody reads the output any more, {kept}", file=sys.stderr)
+    print(f"fastnn: nobody reads the output any more, {kept}{goes_on}", file=sys.stderr)
     raise stopped
