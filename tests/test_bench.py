@@ -19,7 +19,7 @@ if "bench" not in sys.modules:
     sys.modules["bench"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["bench"])
 
-from bench import cases, machine, report, shapes  # noqa: E402
+from bench import backends, cases, machine, report, shapes  # noqa: E402
 
 by_id = {w.id: w for w in shapes.WORKLOADS}
 each_workload = pytest.mark.parametrize("workload", shapes.WORKLOADS, ids=lambda w: w.id)
@@ -102,6 +102,48 @@ def test_machine_without_git(monkeypatch, tmp_path):
     assert machine.commit() == (None, None)
     assert machine.cpu_name()
     assert machine.versions("numpy", "no-such-package-at-all") == {"numpy": np.__version__}
+
+
+# Backends side by side
+
+
+def test_backends_take_turns_after_one_round_that_does_not_count():
+    calls = []
+    first, second, ratio = backends.interleave(lambda: calls.append("a"), lambda: calls.append("b"), 0.0)
+    assert calls == ["a", "b"] * 6
+    assert min(first, second, ratio) > 0
+
+
+def test_backends_must_agree_on_the_losses(monkeypatch):
+    factors = iter((1.0, 1.1))
+
+    class Wrong(cases.Run):
+        def train(self, steps):
+            return super().train(steps) * next(factors)
+
+    monkeypatch.setattr(cases, "Run", Wrong)
+    reference = get_backend("numpy")
+    with pytest.raises(ArithmeticError, match="sigmoid60-b1: the losses differ"):
+        backends.training(by_id["sigmoid60-b1"], [reference, reference], 1, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "unit"), [([], "training step, ms"), (["--gemm", "--only", "16x64"], "product, GFLOP/s (of the peak)")]
+)
+def test_backends_table_and_file(monkeypatch, tmp_path, capsys, more, unit):
+    monkeypatch.setattr(machine, "describe", lambda threads: MACHINE)
+    file = tmp_path / "backends.json"
+    arguments = ["numpy", "numpy", "--only", "sigmoid60-b1", "--seconds", "0", "--json", str(file), *more]
+    assert backends.main(arguments) == 0
+    assert f"| {unit} | numpy | numpy | time, first to second |" in capsys.readouterr().out
+    found = json.loads(file.read_text())
+    assert found["backends"] == ["numpy", "numpy"]
+    assert all(record["ratio"] > 0 for record in found["results"])
+
+
+def test_no_case_of_that_name(capsys):
+    assert backends.main(["--only", "nonesuch"]) == 1
+    assert "'nonesuch'" in capsys.readouterr().err
 
 
 # Report
