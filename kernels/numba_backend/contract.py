@@ -8,7 +8,7 @@ from ..plan import OP_IN, OP_OUT, OP_WEIGHTS
 from . import engine
 from .layout import INT32, OP, REAL, UINT8, address, aligned, new_job, private_size, round_up
 from .layout import workspace as _workspace
-from .microkernel import width
+from .microkernel import lanes, panel
 from .threads import team
 
 # Work below which a thread more costs more than it saves, in multiplications a batch.
@@ -121,10 +121,11 @@ def _probe(dtype, threads=1, scratch_size=0, widest=1, **wishes):
 
 def gemm(a, b, out, trans_a, trans_b, threads):
     (m, n), k = out.shape, a.shape[0 if trans_a else 1]
-    panels = round_up(n, width(a.itemsize)) * k
+    count = lanes(a.itemsize)
+    right, left = round_up(n, panel(n, count)) * k, round_up(m, panel(m, count)) * k if trans_a else 0
     _probe(
-        a.dtype, threads, round_up(panels, 16), mode=engine.GEMM, a=address(a), b=address(b), out=address(out),
-        m=m, k=k, n=n, trans_a=trans_a, trans_b=trans_b,
+        a.dtype, threads, round_up(right + left, 16), mode=engine.GEMM, a=address(a), b=address(b), out=address(out),
+        m=m, k=k, n=n, trans_a=trans_a, trans_b=trans_b, after=right, itemsize=a.itemsize,
     )  # fmt: skip
 
 

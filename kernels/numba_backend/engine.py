@@ -6,13 +6,31 @@ once, for all of a fit, and what a probe runs is what training runs.
 
 import numpy as np
 
-from . import step
 from .activations import activate, activate_grad, dropout_key, mask
-from .cache import Entry
-from .intrinsics import FLUSH, at, cast, float_state, pointer, set_float_state, view
+from .batch import (
+    BYTE,
+    EVALUATE,
+    FORWARD,
+    LABEL,
+    LOSS_GRAD,
+    SUM,
+    TRAIN,
+    UPDATE,
+    add_up,
+    begin,
+    gather,
+    loss,
+    output,
+    private,
+    wait,
+)
+from .cache import Entry, jit
+from .intrinsics import FLUSH, at, cast, float_state, outlined, pointer, set_float_state, view
 from .losses import loss_row
-from .matmul import multiply, pack_panels, share
-from .step import _BYTE, _LABEL, _SUM, EVALUATE, FORWARD, LOSS_GRAD, TRAIN, UPDATE, wait
+from .matmul import blocks, multiply, pack, panel_of, share, tall
+from .microkernel import vector_size
+from .step import backward, forward, rows_backward
+from .weights import all_weights, copy_block, prepare
 
 GEMM, ACTIVATE, ACTIVATE_GRAD, LOSS, MASK = range(5)
 
@@ -26,37 +44,75 @@ def _run(like, jobs, ops, thread):
     team = np.int64(thread), job.threads
     state = float_state()
     set_float_state(state | FLUSH)
+    begin(like, job, team)
     if job.mode == UPDATE:
-        step.prepare(like, job, job.rate, job.step + 1, team)
-        step.all_weights(like, job, ops, np.int64(0), team)
+        prepare(like, job, job.rate, job.step + 1, team)
+        all_weights(like, job, ops, team)
     batches = np.int64(0)
     while batches < job.count:
         start = batches * job.batch
         rows, now = min(job.batch, job.n - start), job.step + batches
-        step.gather(like, job, ops[job.first], start, rows, team)
-        step.forward(like, job, ops, rows, now, team)
+        high = blocks(rows, job.row_step) * job.row_step
+        x = gather(like, job, ops[job.first], start, rows, high, team)
+        forward(like, job, ops, x, rows, high, now, team)
         if job.mode == FORWARD:
-            step.output(like, job, ops[job.last], start, rows, team)
+            output(like, job, ops[job.last], start, rows, high, team)
         else:
-            step.loss(like, job, ops[job.last], start, rows, team)
+            loss(like, job, ops[job.last], start, rows, high, team)
             if job.mode == TRAIN and job.out:
-                step.output(like, job, ops[job.last], start, rows, team)
+                output(like, job, ops[job.last], start, rows, high, team)
             if job.mode != EVALUATE:
-                step.backward(like, job, ops, rows, now, team)
+                rows_backward(like, job, ops[job.last], job.last, now, rows, high, team)
             wait(job, team)
-            finite = step.add_up(job, batches, rows, team)
+            finite = add_up(job, batches, rows, team)
             if job.mode != EVALUATE:
                 if not finite:
                     break
                 if job.mode == TRAIN:
-                    step.prepare(like, job, view(pointer(_SUM, job.rates), job.count)[batches], now + 1, team)
-                step.all_weights(like, job, ops, rows, team)
-        # The next batch may have fewer rows, and then other rows are this thread's.
+                    prepare(like, job, view(pointer(SUM, job.rates), job.count)[batches], now + 1, team)
+                backward(like, job, ops, x, rows, high, now, team)
+        # The next batch reads all weights and writes where this one was read.
         wait(job, team)
         batches += 1
     wait(job, team)
     set_float_state(state)
     return batches
+
+
+@jit
+def _product(like, job, team):
+    """out = op(A) op(B), as a step makes its products: B in panels, A too where it comes transposed.
+
+    Shapes: op(A) (m, k), op(B) (k, n), out (m, n).
+    Layout: the caller's matrices are contiguous.
+    Aliasing: none.
+    """
+    outlined()
+    m, k, n, lanes = job.m, job.k, job.n, vector_size(like)
+    a, b, out, right = pointer(like, job.a), pointer(like, job.b), pointer(like, job.out), pointer(like, job.scratch)
+    width, across = panel_of(n, lanes), panel_of(m, lanes)
+    panels, left = blocks(n, width), at(right, job.after)
+    first, last = share(panels, team)
+    for j in range(first, last):
+        pack(b, 1 if job.trans_b else n, k if job.trans_b else 1, k, n, width, j, right)
+    if job.trans_a:
+        first, last = share(blocks(m, across), team)
+        for j in range(first, last):
+            pack(a, m, 1, k, m, across, j, left)
+    wait(job, team)
+    block, zeros, _, _ = private(like, job, team)
+    height = blocks(tall(k, job.itemsize), across) * across
+    for top in range(0, m, height):
+        tasks = blocks(min(height, m - top), across)
+        first, last = share(panels * tasks, team)
+        for task in range(first, last):
+            j, i = task // tasks, top + task % tasks * across
+            rows, columns = min(across, m - i), min(width, n - j * width)
+            if job.trans_a:
+                multiply(at(left, i * k), 1, across, k, 0, rows, at(right, j * k * width), width, k, zeros, block)
+            else:
+                multiply(at(a, i * k), k, 1, k, 0, rows, at(right, j * k * width), width, k, zeros, block)
+            copy_block(block, width, at(out, i * n + j * width), n, rows, columns)
 
 
 def _probe(like, jobs, ops, thread):
@@ -65,22 +121,16 @@ def _probe(like, jobs, ops, thread):
     team = np.int64(thread), job.threads
     state = float_state()
     set_float_state(state | FLUSH)
-    a, b, out, scratch = pointer(like, job.a), pointer(like, job.b), pointer(like, job.out), pointer(like, job.scratch)
+    begin(like, job, team)
     if job.mode == GEMM:
-        b_row, b_step = (1, job.k) if job.trans_b else (job.n, 1)
-        a_row, a_step = (1, job.m) if job.trans_a else (job.k, 1)
-        pack_panels(b, b_row, b_step, job.k, job.n, scratch, team)
-        wait(job, team)
-        panel = step.panel_width(a)
-        buffer = step.private(like, job, team)[0]
-        multiply(
-            a, a_row, a_step, scratch, job.k * panel, panel, job.m, job.k, job.n, out, job.n, a, np.bool_(False),
-            buffer, team,
-        )  # fmt: skip
+        _product(like, job, team)
     elif job.mode == MASK:
-        mask(dropout_key(job.seed, job.step, job.code), job.k, 0, view(pointer(_BYTE, job.out), job.n))
+        mask(dropout_key(job.seed, job.step, job.code), job.k, 0, view(pointer(BYTE, job.out), job.n))
     else:
-        first, last = share(job.m, team[0], team[1])
+        a, b, out, scratch = (
+            pointer(like, job.a), pointer(like, job.b), pointer(like, job.out), pointer(like, job.scratch)
+        )  # fmt: skip
+        first, last = share(job.m, team)
         alpha, n = cast(like, job.alpha), job.k
         for i in range(first, last):
             z, place = view(at(a, i * n), n), view(at(out, i * n), n)
@@ -92,7 +142,7 @@ def _probe(like, jobs, ops, thread):
             else:
                 label, target = np.int64(0), z
                 if job.labels:
-                    label = np.int64(view(at(pointer(_LABEL, job.b), i), 1)[0])
+                    label = np.int64(view(at(pointer(LABEL, job.b), i), 1)[0])
                 else:
                     target = view(at(b, i * n), n)
                 view(at(pointer(like, job.sums), i), 1)[0] = loss_row(job.code, z, target, label, place)

@@ -93,6 +93,21 @@ def cast(typingctx, like, value):
 
 
 @intrinsic
+def prefetch(typingctx, p):
+    """Begin to fetch the cache line at `p`, which need not be one of ours."""
+
+    def generate(context, builder, signature, args):
+        address = builder.bitcast(args[0], cgutils.voidptr_t)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, I32, I32, I32]), "llvm.prefetch.p0i8"
+        )
+        builder.call(function, [address, I32(0), I32(3), I32(1)])
+        return context.get_dummy_value()
+
+    return types.none(p), generate
+
+
+@intrinsic
 def select(typingctx, condition, a, b):
     """`a` where the condition holds, otherwise `b`. Both are there already: a branch would stop vector code."""
 

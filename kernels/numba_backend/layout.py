@@ -1,31 +1,34 @@
 """Where everything lies: the packed vectors, the scratch, and the records that compiled code reads.
 
-Packed weights: W (I, O) becomes panels (O / WIDTH, I8, WIDTH) with I8 = I rounded up to whole tiles, so that a tile of
-a weight gradient, 8 rows of a panel, is one contiguous piece of parameters and of each state vector. A bias becomes
-(O / WIDTH, WIDTH). All padding is zero and stays zero.
+Every matrix (rows, n) lies in panels, [n / P][rows][P], with P = `panel(n)`, one to three vectors wide: a panel is what
+a register tile takes for its right side and makes for its result, and its left side is read from panels as well.
+Weights (I, O) have their rows rounded up to whole tiles, so that a tile of a weight gradient is one contiguous piece of
+W and of each state vector; a bias is one row. A batch has its rows rounded up to whole tiles and vectors (`high`).
 
-Activations and their gradients are rows, `pitch` apart (see `pitch`); a gradient that has to be multiplied with W^T
-lies transposed for the time of that product, in panels (rows / WIDTH, O, WIDTH).
+What stands in padding is arbitrary, and only padding is ever computed from it.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .. import activations, dropout
+from .. import dropout
+from ..activations import ACTIVATIONS, LINEAR
 from ..losses import LOSSES
 from ..plan import DENSE, OP_ACTIVATION, OP_BIAS, OP_CODE, OP_IN, OP_OUT, OP_WEIGHTS, RATE_ALPHA, RATE_DROPOUT, Plan
-from .microkernel import ROWS, lanes, width
+from .microkernel import ROWS, VECTORS, lanes, panel
 
 
 def _record(integers, reals, *others):
     return np.dtype([(n, np.int64) for n in integers.split()] + [(n, np.float64) for n in reals.split()] + [*others])
 
 
-# One record an operation. Offsets count elements: w, b in the packed vectors (-1: none), flat_* in the flat ones, the
-# others in the scratch. `same` says that the output is the pre-activation itself.
+# One record an operation. `panel_in` and `panel` are the widths of the panels of its inputs and of its outputs.
+# Offsets count elements: w, b in the packed vectors, flat_* in the flat ones (-1: none), the others in the scratch.
+# z holds the pre-activation, y the output (in the same place where there is no activation), d the gradient by z, turned
+# its transpose (-1: nobody needs it).
 OP = _record(
-    "code n_in n_out activation w b flat_w flat_b x x_pitch z y d pitch same threshold",
+    "code n_in n_out panel_in panel activation rowwise w b flat_w flat_b y z d turned threshold",
     "alpha scale",
 )
 
@@ -33,15 +36,20 @@ OP = _record(
 # `barrier` is the address of `meeting`, where the threads wait for each other: it lies in here because a late thread,
 # which has hold of this record, may still look at it when the call is over.
 JOB = _record(
-    "mode threads barrier n_ops loss labels optimizer n_metrics metrics hyper slots packed params state scratch "
-    "turned widest private private_step row_sums x x_kind y y_kind weights order n batch rates count sums gradient "
-    "seed step first last after out a b m k trans_a trans_b code",
+    "mode threads barrier n_ops lowest loss labels optimizer n_metrics metrics hyper packed params state itemsize "
+    "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
+    "rates count sums gradient seed step first last after out a b m k trans_a trans_b code",
     "input_scale target_scale threshold alpha rate",
     ("meeting", np.int64, 16),
 )
 
 REAL, UINT8, INT32 = range(3)
-_CACHE_LINE = 64
+# Up to so many threads gather the whole batch each for themselves: quicker than to fetch the others' part from their
+# caches, and than to wait for it.
+COPIES = 4
+# Numbers that a step of an optimiser takes besides the gradient; rows of scratch that a thread has for itself.
+CONSTANTS, SPARE_ROWS = 16, 4
+CACHE_LINE, _LARGE_PAGE = 64, 1 << 21
 
 
 def round_up(n, step):
@@ -49,16 +57,19 @@ def round_up(n, step):
     return -(-n // step) * step
 
 
-def pitch(n, itemsize):
-    """Distance of rows of n: whole vectors, and no multiple of 1 KB, which would put all rows in one cache set."""
-    row = round_up(n, lanes(itemsize))
-    return row + lanes(itemsize) if row * itemsize % 1024 == 0 else row
+def padded_rows(rows, itemsize):
+    """`rows` of a batch, rounded up to whole tiles and whole vectors."""
+    return round_up(rows, int(np.lcm(ROWS, lanes(itemsize))))
 
 
 def aligned(size, dtype):
-    """Zeros (size,) that begin on a cache line."""
-    raw = np.zeros(size * dtype.itemsize + _CACHE_LINE, np.uint8)
-    start = -raw.ctypes.data % _CACHE_LINE
+    """Zeros (size,) that begin on a cache line, or on a large page where they fill one.
+
+    With small pages, a sweep over large weights and state would wait for addresses as often as for data.
+    """
+    step = CACHE_LINE if size * dtype.itemsize < _LARGE_PAGE else _LARGE_PAGE
+    raw = np.zeros(size * dtype.itemsize + step, np.uint8)
+    start = -raw.ctypes.data % step
     return raw[start : start + size * dtype.itemsize].view(dtype)
 
 
@@ -73,7 +84,7 @@ class _Space:
     """Hands out offsets, a cache line apart at least."""
 
     def __init__(self, itemsize):
-        self.size, self._step = 0, _CACHE_LINE // itemsize
+        self.size, self._step = 0, CACHE_LINE // itemsize
 
     def take(self, n):
         start = self.size
@@ -84,48 +95,43 @@ class _Space:
 def _operations(plan, batch_size, packed, scratch):
     """The OP records of a plan, with room taken for all they need."""
     itemsize = plan.dtype.itemsize
-    panel = width(itemsize)
-    ops, gradient = np.zeros(len(plan.ops), OP), None
-    place, place_pitch = scratch.take(batch_size * pitch(plan.n_inputs, itemsize)), pitch(plan.n_inputs, itemsize)
+    count = lanes(itemsize)
+    high = padded_rows(batch_size, itemsize)
+    ops = np.zeros(len(plan.ops), OP)
+    dense = False  # whether there is a dense operation further down, whose weights want a gradient
     for op, record, rates in zip(ops, plan.ops, plan.rates, strict=True):
         rate = rates[RATE_DROPOUT].item()
-        op["code"], op["n_in"], op["n_out"] = record[OP_CODE], record[OP_IN], record[OP_OUT]
-        op["activation"], op["alpha"] = record[OP_ACTIVATION], rates[RATE_ALPHA]
+        n_in, n_out, activation = int(record[OP_IN]), int(record[OP_OUT]), int(record[OP_ACTIVATION])
+        op["code"], op["n_in"], op["n_out"], op["activation"] = record[OP_CODE], n_in, n_out, activation
+        op["panel_in"], op["panel"] = panel(n_in, count), panel(n_out, count)
+        op["rowwise"], op["alpha"] = ACTIVATIONS[activation].rowwise, rates[RATE_ALPHA]
         op["threshold"], op["scale"] = dropout.threshold(rate) if rate else -1, 1.0 / (1.0 - rate)
-        op["x"], op["x_pitch"], op["w"], op["b"] = place, place_pitch, -1, -1
         op["flat_w"], op["flat_b"] = record[OP_WEIGHTS], record[OP_BIAS]
-        n_in, n_out = int(record[OP_IN]), int(record[OP_OUT])
+        wide = round_up(n_out, int(op["panel"]))
+        op["turned"] = -1
         if record[OP_CODE] == DENSE:
-            op["w"] = packed.take(round_up(n_in, ROWS) * round_up(n_out, panel))
-            op["b"] = packed.take(round_up(n_out, panel)) if record[OP_BIAS] >= 0 else -1
-            place_pitch = pitch(n_out, itemsize)
-            place = scratch.take(batch_size * place_pitch)
-        # One gradient serves a dense operation and the elementwise ones that follow it, in place.
-        if record[OP_CODE] == DENSE or gradient is None:
-            gradient = scratch.take(batch_size * place_pitch)
-        op["d"] = gradient
-        op["z"], op["pitch"] = place, place_pitch
-        op["same"] = record[OP_ACTIVATION] == activations.LINEAR and not rate
-        if not op["same"]:
-            place = scratch.take(batch_size * place_pitch)
-        op["y"] = place
+            op["w"] = packed.take(round_up(n_in, ROWS) * wide)
+            op["b"] = packed.take(wide)  # zeros where there is none
+            if dense:
+                # Panels of a narrower batch may pad more, by less than a panel.
+                op["turned"] = scratch.take((high + VECTORS * count) * wide)
+            dense = True
+        op["y"], op["d"] = scratch.take(high * wide), scratch.take(high * wide)
+        op["z"] = op["y"] if activation == LINEAR else scratch.take(high * wide)
     return ops
 
 
-def _views(ops, flat, packed, itemsize):
-    """Pairs of a part of the flat vector and its place in the packed one, of equal shapes."""
-    panel = width(itemsize)
-    for op in ops:
-        if op["code"] != DENSE:
-            continue
-        n_in, n_out, panels = int(op["n_in"]), int(op["n_out"]), -(-int(op["n_out"]) // panel)
-        deep = round_up(n_in, ROWS)
+def _pieces(ops, flat, packed):
+    """Pairs of the same weights in the flat and in the packed vector, one panel or one bias at a time."""
+    for op in ops[ops["code"] == DENSE]:
+        n_in, n_out, panel = (int(op[name]) for name in ("n_in", "n_out", "panel"))
+        panels, deep = -(-n_out // panel), round_up(n_in, ROWS)
         w = packed[op["w"] : op["w"] + panels * deep * panel].reshape(panels, deep, panel)
         flat_w = flat[op["flat_w"] : op["flat_w"] + n_in * n_out].reshape(n_in, n_out)
         for j in range(panels):
             columns = slice(j * panel, min((j + 1) * panel, n_out))
             yield flat_w[:, columns], w[j, :n_in, : columns.stop - columns.start]
-        if op["b"] >= 0:
+        if op["flat_b"] >= 0:
             yield flat[op["flat_b"] : op["flat_b"] + n_out], packed[op["b"] : op["b"] + n_out]
 
 
@@ -146,13 +152,13 @@ class Workspace:
     def pack(self, params, state):
         """Flat vectors into the packed ones."""
         for flat, packed in zip((params, *state), (self.params, *self.state), strict=True):
-            for source, place in _views(self.ops, flat, packed, self.plan.dtype.itemsize):
+            for source, place in _pieces(self.ops, flat, packed):
                 place[...] = source
 
     def unpack(self, params, state):
         """The packed vectors into flat ones."""
         for flat, packed in zip((params, *state), (self.params, *self.state), strict=True):
-            for place, source in _views(self.ops, flat, packed, self.plan.dtype.itemsize):
+            for place, source in _pieces(self.ops, flat, packed):
                 place[...] = source
 
 
@@ -162,32 +168,37 @@ def address(array):
 
 
 def private_size(widest, itemsize):
-    """Elements of scratch that one thread has for itself: a tile, the optimiser's constants, two rows."""
-    return ROWS * width(itemsize) + 16 + 2 * pitch(widest, itemsize)
+    """Elements of scratch that one thread has for itself; see `step.private`."""
+    width = VECTORS * lanes(itemsize)
+    return (width + ROWS) * width + width + CONSTANTS + SPARE_ROWS * widest
 
 
 def workspace(plan, batch_size, threads):
     """Allocate all that a fit with batches of up to `batch_size` rows needs; parameters and state are zero."""
     itemsize = plan.dtype.itemsize
+    line = CACHE_LINE // itemsize
     packed, scratch = _Space(itemsize), _Space(itemsize)
     ops = _operations(plan, batch_size, packed, scratch)
-    widest = max(int(ops["n_in"].max()), int(ops["n_out"].max()))
+    inputs = int(max(round_up(op["n_in"], op["panel_in"]) for op in ops))  # `forward` may begin at any operation
+    widest = round_up(max(inputs, *(int(round_up(op["n_out"], op["panel"])) for op in ops)), line)
     job = new_job()
-    # Each thread turns its own rows, in panels of its own.
-    job["widest"] = round_up(widest, _CACHE_LINE // itemsize)
-    job["turned"] = scratch.take((batch_size + threads * width(itemsize)) * int(job["widest"][0]))
-    job["private_step"] = round_up(private_size(widest, itemsize), _CACHE_LINE // itemsize)
+    job["copy_step"] = round_up(padded_rows(batch_size, itemsize) * inputs, line)
+    job["gathered"] = scratch.take(int(job["copy_step"][0]) * (threads if threads <= COPIES else 1))
+    job["widest"] = widest
+    job["private_step"] = round_up(private_size(widest, itemsize), line)
     job["private"] = scratch.take(int(job["private_step"][0]) * threads)
     params = aligned(packed.size, plan.dtype)
     state = aligned(packed.size * plan.n_slots, plan.dtype).reshape(plan.n_slots, packed.size)
     room = aligned(scratch.size, plan.dtype)
     row_sums = np.zeros(batch_size * (1 + len(plan.metrics)))
     standing = {
-        "n_ops": len(ops), "loss": plan.loss, "labels": LOSSES[plan.loss].labels,
-        "optimizer": plan.optimizer, "n_metrics": len(plan.metrics), "metrics": address(plan.metrics),
-        "hyper": address(plan.hyper), "slots": plan.n_slots, "packed": packed.size, "params": address(params),
-        "state": address(state), "scratch": address(room), "row_sums": address(row_sums), "batch": batch_size,
-        "input_scale": plan.input_scale, "target_scale": plan.target_scale, "threshold": plan.threshold,
+        "n_ops": len(ops), "lowest": int(np.argmax(ops["code"] == DENSE)) if plan.n_params else len(ops),
+        "loss": plan.loss, "labels": LOSSES[plan.loss].labels, "optimizer": plan.optimizer,
+        "n_metrics": len(plan.metrics), "metrics": address(plan.metrics), "hyper": address(plan.hyper),
+        "packed": packed.size, "params": address(params), "state": address(state), "itemsize": itemsize,
+        "scratch": address(room), "row_step": padded_rows(1, itemsize), "row_sums": address(row_sums),
+        "batch": batch_size, "input_scale": plan.input_scale, "target_scale": plan.target_scale,
+        "threshold": plan.threshold,
     }  # fmt: skip
     for name, value in standing.items():
         job[name] = value

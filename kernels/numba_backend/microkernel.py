@@ -1,20 +1,20 @@
 """The register tile: the only place that knows how wide a vector is.
 
-A tile is 8 rows by up to 3 vectors of columns of C = A B, summed over the depth:
+A tile is 8 rows by 1, 2 or 3 vectors of columns of C = S + A B, summed over the depth:
 
             B panel (depth, WIDTH)      a vector holds LANES columns of one row
             [ v0 ][ v1 ][ v2 ]
-    A   a0  [ c00][ c01][ c02]          every c stays in a register while the depth goes by; each step loads up to
-        ..     ..                       three vectors of B, and spreads one number of A over a vector for each row
-        a7  [ c70][ c71][ c72]
+    A   a0  [ c00][ c01][ c02]          every c stays in a register while the depth goes by; each step loads the
+        ..     ..                       vectors of one row of B, and spreads one number of A over a vector for each
+        a7  [ c70][ c71][ c72]          row of the tile
 
 On AVX-512 that is 24 accumulators, 3 vectors of B and 1 of A out of 32 registers. With 16 registers (AVX2, SSE) the
-tile has 6 rows by 2 vectors, with 32 narrow ones (NEON) 8 by 2.
+tile has 6 rows by 2 vectors, with 32 narrow ones (NEON) 8 by 2. A batch of one row has a tile of its own.
 
-A(r, d) is read where it lies, element by element, so it needs no packing: rows lie `row` apart, the depth `step`
-apart, and after every `chunk` steps of depth the walk goes on `jump` after where the chunk began. Rows beyond `rows`
-repeat the last one: nothing outside A is read. The result goes to a small buffer (ROWS, WIDTH), never to C itself:
-edges, biases and updates are the business of plain loops over that buffer.
+B and C lie in panels as wide as the tile, so that both are contiguous. A(r, d) is read where it lies, element by
+element, so it needs no packing: rows lie `row` apart, the depth `step` apart, and after every `chunk` steps of depth
+the walk goes on `jump` after where the chunk began. Rows beyond `rows` repeat the last one: nothing outside A is read.
+The sums begin with the rows of S, `start_step` apart: a bias (0 apart), zeros, or C itself.
 """
 
 import os
@@ -25,7 +25,7 @@ from numba.core import cgutils, config
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-from .intrinsics import I64, X86
+from .intrinsics import I32, I64, X86
 
 
 def _features():
@@ -48,67 +48,109 @@ def lanes(itemsize):
     return LANES * 4 // itemsize
 
 
-def width(itemsize):
-    """Columns of a panel and of a tile."""
-    return VECTORS * lanes(itemsize)
+def panel(n, lanes):
+    """Width of the panels that a matrix of n columns lies in: the widest that hardly pads, or what pads least."""
+    vectors = (n + lanes - 1) // lanes
+    best, least = 1, vectors
+    for width in range(VECTORS, 0, -1):
+        padded = (vectors + width - 1) // width * width
+        if 8 * (padded - vectors) < vectors:
+            return width * lanes
+        if padded < least:
+            best, least = width, padded
+    return best * lanes
+
+
+def _spread(builder, number, count):
+    """A vector of `count` times the same number."""
+    vector = ir.Constant(ir.VectorType(number.type, count), ir.Undefined)
+    one = builder.insert_element(vector, number, I32(0))
+    return builder.shuffle_vector(one, vector, ir.Constant(ir.VectorType(I32, count), None))
 
 
 @intrinsic
-def panel_width(typingctx, p):
-    """`width` of the elements that `p` points to, as a constant of the compiled code."""
-    value = width(p.dtype.bitwidth // 8)
+def vector_size(typingctx, like):
+    """`lanes` of numbers like this, or that this points to, as a constant of the compiled code."""
+    value = lanes(getattr(like, "dtype", like).bitwidth // 8)
 
     def generate(context, builder, signature, args):
         return I64(value)
 
-    return types.int64(p), generate
+    return types.int64(like), generate
 
 
 @intrinsic
-def tile(typingctx, columns, depth, a, rows, row, step, chunk, jump, b, b_step, c):
-    """Compute one tile into the buffer `c`.
+def read_vector(typingctx, source, factor, out):
+    """One vector of `out` from as many real numbers, or from uint8 ones times `factor`.
 
-    Shapes: A (rows, depth), B (depth, columns), c (ROWS, WIDTH); columns are rounded up to vectors.
-    Layout: A by strides as above; B's rows are `b_step` apart; c contiguous. Strides count elements.
-    Aliasing: none.
+    LLVM would unroll a loop of so few rounds, and then make no vector code of it.
+    """
+    real = out.dtype
+    count = lanes(real.bitwidth // 8)
+
+    def generate(context, builder, signature, args):
+        source, factor, out = args
+        vector = ir.VectorType(context.get_value_type(real), count)
+        packed = ir.VectorType(source.type.pointee, count)
+        numbers = builder.load(
+            builder.bitcast(source, packed.as_pointer()), align=signature.args[0].dtype.bitwidth // 8
+        )
+        if signature.args[0].dtype == types.uint8:
+            numbers = builder.fmul(builder.uitofp(numbers, vector), _spread(builder, factor, count))
+        builder.store(numbers, builder.bitcast(out, vector.as_pointer()), align=real.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.none(source, real, out), generate
+
+
+@intrinsic
+def tile(typingctx, width, depth, a, rows, row, step, chunk, jump, b, start, start_step, c):
+    """Compute one tile.
+
+    Shapes: A (rows, depth), B (depth, width), S (ROWS, width) or (width,), c (ROWS, width), of which at least `rows`
+    are written; width is one of those of `panel`.
+    Layout: A and S by strides as above, B and c contiguous. Strides count elements.
+    Aliasing: c may be S.
     """
     real = a.dtype
     count = lanes(real.bitwidth // 8)
 
     def generate(context, builder, signature, args):
-        columns, *rest = args
+        width, *rest = args
+        rows = rest[2]
         done = builder.append_basic_block("tile.done")
-        first = builder.append_basic_block("tile.1")
-        blocks = {n: first if n == 1 else builder.append_basic_block(f"tile.{n}") for n in range(1, VECTORS + 1)}
-        # As many vectors as the columns need.
-        switch = builder.switch(builder.sdiv(builder.add(columns, I64(count - 1)), I64(count)), blocks[VECTORS])
-        for vectors, block in blocks.items():
-            if vectors < VECTORS:
-                switch.add_case(I64(vectors), block)
+        shapes = [(height, vectors) for height in (ROWS, 1) for vectors in range(1, VECTORS + 1)]
+        blocks = [builder.append_basic_block(f"tile.{height}x{vectors}") for height, vectors in shapes]
+        alone = builder.zext(builder.icmp_signed("==", rows, I64(1)), I64)
+        which = builder.add(builder.sdiv(width, I64(count)), builder.mul(alone, I64(VECTORS)))
+        switch = builder.switch(which, blocks[0])
+        for number, ((height, vectors), block) in enumerate(zip(shapes, blocks, strict=True), 1):
+            if number > 1:
+                switch.add_case(I64(number), block)
             builder.position_at_end(block)
-            _generate_tile(builder, context.get_value_type(real), count, vectors, *rest)
+            _generate_tile(builder, context.get_value_type(real), count, height, vectors, *rest)
             builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
     index = types.int64
-    return types.none(index, index, a, index, index, index, index, index, b, index, c), generate
+    return types.none(index, index, a, index, index, index, index, index, a, a, index, a), generate
 
 
-def _generate_tile(builder, real, count, vectors, depth, a, rows, row, step, chunk, jump, b, b_step, c):
+def _generate_tile(builder, real, count, height, vectors, depth, a, rows, row, step, chunk, jump, b, start, apart, c):
     vector = ir.VectorType(real, count)
-    zero_mask = ir.Constant(ir.VectorType(ir.IntType(32), count), None)
     fma = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{count}{'f32' if count == LANES else 'f64'}"
     )
     align = 4 if count == LANES else 8  # a number's, for the caller's matrices
+    width = vectors * count
 
     def load(p, i):
-        return builder.load(builder.bitcast(builder.gep(p, [I64(i)]), vector.as_pointer()), align=align)
+        return builder.load(builder.bitcast(builder.gep(p, [i]), vector.as_pointer()), align=align)
 
     last = builder.sub(rows, I64(1))
     starts = []
-    for r in range(ROWS):
+    for r in range(height):
         inside = builder.icmp_signed("<", I64(r), rows)
         starts.append(builder.mul(builder.select(inside, I64(r), last), row))
 
@@ -120,8 +162,8 @@ def _generate_tile(builder, real, count, vectors, depth, a, rows, row, step, chu
         phis = [builder.phi(v.type) for v in (I64(0), *carried)]
         results = body(phis[1:])
         counter = builder.add(phis[0], I64(1))
-        for phi, start, value in zip(phis, (I64(0), *carried), (counter, *results), strict=True):
-            phi.add_incoming(start, before)
+        for phi, first, value in zip(phis, (I64(0), *carried), (counter, *results), strict=True):
+            phi.add_incoming(first, before)
             phi.add_incoming(value, builder.block)
         after = builder.append_basic_block()
         builder.cbranch(builder.icmp_signed("<", counter, n), block, after)
@@ -130,18 +172,16 @@ def _generate_tile(builder, real, count, vectors, depth, a, rows, row, step, chu
 
     def one_step(carried):
         a, b, *sums = carried
-        columns = [load(b, v * count) for v in range(vectors)]
-        for r in range(ROWS):
-            number = builder.load(builder.gep(a, [starts[r]]))
-            one = builder.insert_element(ir.Constant(vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
-            spread = builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zero_mask)
+        columns = [load(b, I64(v * count)) for v in range(vectors)]
+        for r in range(height):
+            spread = _spread(builder, builder.load(builder.gep(a, [starts[r]])), count)
             for v in range(vectors):
                 k = r * vectors + v
                 if FMA:
                     sums[k] = builder.call(fma, [spread, columns[v], sums[k]])
                 else:
                     sums[k] = builder.fadd(builder.fmul(spread, columns[v]), sums[k])
-        return [builder.gep(a, [step]), builder.gep(b, [b_step]), *sums]
+        return [builder.gep(a, [step]), builder.gep(b, [I64(width)]), *sums]
 
     def one_chunk(carried):
         left, a, b, *sums = carried
@@ -150,9 +190,54 @@ def _generate_tile(builder, real, count, vectors, depth, a, rows, row, step, chu
         return [builder.sub(left, n), builder.gep(a, [jump]), b, *sums]
 
     chunks = builder.sdiv(builder.add(depth, builder.sub(chunk, I64(1))), chunk)
-    sums = [ir.Constant(vector, None)] * (ROWS * vectors)
+    places = [(r, v) for r in range(height) for v in range(vectors)]
+    sums = [load(start, builder.add(builder.mul(I64(r), apart), I64(v * count))) for r, v in places]
     sums = loop_of(chunks, [depth, a, b, *sums], one_chunk)[3:]
-    for r in range(ROWS):
-        for v in range(vectors):
-            p = builder.gep(c, [I64(r * VECTORS * count + v * count)])
-            builder.store(sums[r * vectors + v], builder.bitcast(p, vector.as_pointer()), align=align)
+    for (r, v), total in zip(places, sums, strict=True):
+        p = builder.gep(c, [I64(r * width + v * count)])
+        builder.store(total, builder.bitcast(p, vector.as_pointer()), align=align)
+
+
+@intrinsic
+def turn(typingctx, a, a_step, b, b_step):
+    """Transpose a square of as many rows and columns as a vector has numbers.
+
+    In registers: halves are exchanged between rows h apart, for h = LANES / 2 ... 1; with 4 lanes:
+
+        a0 a1 a2 a3        a0 a1 c0 c1        a0 b0 c0 d0
+        b0 b1 b2 b3  h=2   b0 b1 d0 d1  h=1   a1 b1 c1 d1
+        c0 c1 c2 c3  --->  a2 a3 c2 c3  --->  a2 b2 c2 d2
+        d0 d1 d2 d3        b2 b3 d2 d3        a3 b3 c3 d3
+
+    Shapes: a, b (LANES, LANES).
+    Layout: rows `a_step` and `b_step` apart.
+    Aliasing: none.
+    """
+    count = lanes(a.dtype.bitwidth // 8)
+
+    def generate(context, builder, signature, args):
+        a, a_step, b, b_step = args
+        vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), count)
+        align = 4 if count == LANES else 8
+
+        def place(p, i, step):
+            return builder.bitcast(builder.gep(p, [builder.mul(I64(i), step)]), vector.as_pointer())
+
+        def mix(x, y, picked):
+            return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, count), picked))
+
+        rows = [builder.load(place(a, i, a_step), align=align) for i in range(count)]
+        h = count // 2
+        while h:
+            low = [i if not i & h else count + i - h for i in range(count)]
+            high = [i + h if not i & h else count + i for i in range(count)]
+            for i in range(count):
+                if not i & h:
+                    rows[i], rows[i + h] = mix(rows[i], rows[i + h], low), mix(rows[i], rows[i + h], high)
+            h //= 2
+        for i, line in enumerate(rows):
+            builder.store(line, place(b, i, b_step), align=align)
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.none(a, index, a, index), generate

@@ -1,0 +1,211 @@
+"""The rows of a batch: into panels, through the loss, and out to the caller; and what each thread has for itself.
+
+Every function is entered by all threads and does this thread's share. `job` and `ops` are records of `layout`; `like`
+is any number of the real type; `team` is (thread, threads); matrices of the batch lie in panels of `high` rows, of
+which `rows` count.
+"""
+
+import math
+
+import numpy as np
+
+from .activations import activate
+from .cache import jit
+from .intrinsics import at, cast, outlined, pointer, prefetch, view
+from .layout import CACHE_LINE, CONSTANTS, COPIES, INT32, UINT8
+from .losses import loss_row, metric_row
+from .matmul import blocks, share
+from .microkernel import ROWS, VECTORS, read_vector, vector_size
+from .threads import barrier
+
+# What a job is; the first three differ in what they do with a gradient.
+TRAIN, LOSS_GRAD, UPDATE, EVALUATE, FORWARD = range(5)
+# Rows of the batch that are on their way from memory while one is converted.
+AHEAD = 4
+BYTE, LABEL, INDEX, SUM = np.uint8(0), np.int32(0), np.int64(0), np.float64(0)
+
+
+@jit
+def wait(job, team):
+    """Meet the other threads."""
+    barrier(pointer(INDEX, job.barrier), team[1])
+
+
+@jit
+def private(like, job, team):
+    """What this thread has for itself: a block of tiles, a row of zeros, the optimiser's constants, rows."""
+    block = at(pointer(like, job.scratch), job.private + team[0] * job.private_step)
+    width = VECTORS * vector_size(block)
+    zeros = at(block, (width + ROWS) * width)
+    numbers = at(zeros, width)
+    return block, zeros, numbers, at(numbers, CONSTANTS)
+
+
+@jit
+def begin(like, job, team):
+    """Fill in what is constant for a call; a 1 ends the constants."""
+    _, zeros, numbers, _ = private(like, job, team)
+    view(zeros, VECTORS * vector_size(like))[:] = cast(like, 0.0)
+    view(numbers, CONSTANTS)[CONSTANTS - 1] = cast(like, 1.0)
+
+
+@jit
+def own_rows(like, rows, team):
+    """The rows of a batch that are this thread's where rows are shared out: whole vectors of them."""
+    lanes = vector_size(like)
+    first, last = share(blocks(rows, lanes), team)
+    return min(first * lanes, rows), min(last * lanes, rows)
+
+
+@jit
+def _row_number(job, i):
+    """Row i of this call's order in the caller's arrays."""
+    return view(pointer(INDEX, job.order), i + 1)[i] if job.order else i
+
+
+@jit
+def _read_row(like, source, kind, scale, row, n, out, panel, jump):
+    """Row `row` of real or uint8 numbers as real ones, `panel` of them at a time to places `jump` apart."""
+    lanes, factor = vector_size(like), cast(like, scale)
+    small, reals = at(pointer(BYTE, source), row * n), at(pointer(like, source), row * n)
+    for j in range(0, n, panel):
+        place, columns = at(out, j // panel * jump), min(panel, n - j)
+        whole = columns // lanes * lanes
+        for c in range(0, whole, lanes):
+            if kind == UINT8:
+                read_vector(at(small, j + c), factor, at(place, c))
+            else:
+                read_vector(at(reals, j + c), factor, at(place, c))
+        rest = view(place, columns)
+        for c in range(whole, columns):
+            rest[c] = cast(like, view(small, n)[j + c]) * factor if kind == UINT8 else view(reals, n)[j + c]
+
+
+@jit
+def _fetch_row(job, n, i):
+    """Begin to fetch row i of the order: rows lie anywhere, and each would be waited for."""
+    size = n * (1 if job.x_kind == UINT8 else job.itemsize)
+    first = at(pointer(BYTE, job.x), _row_number(job, i) * size)
+    for line in range(0, size, CACHE_LINE):
+        prefetch(at(first, line))
+
+
+@jit
+def get_row(like, source, high, panel, i, n, out):
+    """Row i of a matrix in panels as one piece."""
+    for j in range(0, n, panel):
+        for c in range(0, panel, vector_size(like)):
+            read_vector(at(source, (j // panel * high + i) * panel + c), like, at(out, j + c))
+
+
+@jit
+def put_row(like, row, high, panel, i, n, place):
+    """The inverse of `get_row`."""
+    for j in range(0, n, panel):
+        for c in range(0, panel, vector_size(like)):
+            read_vector(at(row, j + c), like, at(place, (j // panel * high + i) * panel + c))
+
+
+@jit
+def gather(like, job, op, start, rows, high, team):
+    """Rows `start`.. of the order into panels; returns where. Few threads copy the whole batch each.
+
+    Shapes: x (any, n_in), result (rows, n_in).
+    Layout: x contiguous.
+    Aliasing: none.
+    """
+    outlined()
+    own = team[1] <= COPIES
+    first, last = (0, rows) if own else own_rows(like, rows, team)
+    place = at(pointer(like, job.scratch), job.gathered + (team[0] * job.copy_step if own else 0))
+    panel = op.panel_in
+    for i in range(first, last):
+        if i + AHEAD < last:
+            _fetch_row(job, op.n_in, start + i + AHEAD)
+        row = _row_number(job, start + i)
+        _read_row(like, job.x, job.x_kind, job.input_scale, row, op.n_in, at(place, i * panel), panel, high * panel)
+    if not own:
+        wait(job, team)
+    return place
+
+
+@jit
+def loss(like, job, op, start, rows, high, team):
+    """Losses and metrics of this thread's rows, and the gradient of their mean by the last output.
+
+    Shapes: y (rows, n_out), d (rows, n_out), row_sums (rows, 1 + n_metrics) float64.
+    Layout: y and d in panels.
+    Aliasing: none.
+    """
+    outlined()
+    scratch = pointer(like, job.scratch)
+    first, last = own_rows(like, rows, team)
+    n, columns = op.n_out, 1 + job.n_metrics
+    spare = private(like, job, team)[3]
+    one_row, gradient_row, target = spare, at(spare, job.widest), at(spare, 2 * job.widest)
+    z, gradient, t, room = view(one_row, n), view(gradient_row, n), view(target, n), view(at(spare, 3 * job.widest), n)
+    codes = view(pointer(INDEX, job.metrics), job.n_metrics)
+    mean = cast(like, 1.0 / rows)
+    for i in range(first, last):
+        row = _row_number(job, start + i)
+        label = np.int64(0)
+        if job.y_kind == INT32:
+            label = np.int64(view(at(pointer(LABEL, job.y), row), 1)[0])
+        else:
+            _read_row(like, job.y, job.y_kind, job.target_scale, row, n, target, n, 0)
+        get_row(like, at(scratch, op.y), high, op.panel, i, n, one_row)
+        sums = view(at(pointer(SUM, job.row_sums), i * columns), columns)
+        value = loss_row(job.loss, z, t, label, gradient)
+        if job.weights:
+            weight = view(at(pointer(like, job.weights), row), 1)[0]
+            value *= weight
+            for k in range(n):
+                gradient[k] = gradient[k] * mean * weight
+        else:
+            for k in range(n):
+                gradient[k] *= mean
+        sums[0] = value
+        for m in range(job.n_metrics):
+            sums[1 + m] = metric_row(codes[m], z, t, label, job.y_kind == INT32, job.threshold, room)
+        put_row(like, gradient_row, high, op.panel, i, n, at(scratch, op.d))
+
+
+@jit
+def add_up(job, batch, rows, team):
+    """Add the rows' losses and metrics in order, into the sums of the batch or (EVALUATE) of all; is the loss finite?
+
+    Shapes: row_sums (rows, 1 + n_metrics), sums (batches or 1, 1 + n_metrics), both float64.
+    Layout: contiguous.
+    Aliasing: none.
+    """
+    outlined()
+    columns = 1 + job.n_metrics
+    row_sums = view(pointer(SUM, job.row_sums), rows * columns)
+    if team[0] == 0:
+        sums = view(at(pointer(SUM, job.sums), 0 if job.mode == EVALUATE else batch * columns), columns)
+        for m in range(columns):
+            total = sums[m] if job.mode == EVALUATE else 0.0
+            for i in range(rows):
+                total += row_sums[i * columns + m]
+            sums[m] = total
+    # Every thread finds this for itself, and the same.
+    total = 0.0
+    for i in range(rows):
+        total += row_sums[i * columns]
+    return math.isfinite(total)
+
+
+@jit
+def output(like, job, op, start, rows, high, team):
+    """Write this thread's rows of the output for the caller, with the activation that the loss had absorbed.
+
+    Shapes: y (rows, n_out), out (all rows, n_out).
+    Layout: y in panels, out contiguous.
+    Aliasing: none.
+    """
+    first, last = own_rows(like, rows, team)
+    spare = private(like, job, team)[3]
+    for i in range(first, last):
+        get_row(like, at(pointer(like, job.scratch), op.y), high, op.panel, i, op.n_out, spare)
+        place = view(at(pointer(like, job.out), (start + i) * op.n_out), op.n_out)
+        activate(job.after, cast(like, 0.0), view(spare, op.n_out), place)

@@ -1,0 +1,96 @@
+"""The weights: gradients tile by tile, and what becomes of each tile while it is in the first-level cache.
+
+Arguments as in `batch`.
+"""
+
+import numpy as np
+
+from ..plan import DENSE
+from .batch import LOSS_GRAD, SUM, TRAIN, UPDATE, private
+from .cache import jit
+from .intrinsics import at, outlined, pointer, view
+from .layout import CONSTANTS
+from .matmul import blocks, share
+from .microkernel import ROWS, tile
+from .optimizers import SGD, apply, constants
+
+# Rows of a batch that plain gradient descent adds to W one by one: few enough terms that W loses no digits.
+FEW = 4
+
+
+@jit
+def prepare(like, job, rate, t, team):
+    """Fill in this thread's copy of the optimiser's constants for step `t`."""
+    numbers = private(like, job, team)[2]
+    constants(job.optimizer, view(pointer(SUM, job.hyper), 8), rate, t, view(numbers, CONSTANTS - 1))
+
+
+@jit
+def weight_gradients(like, job, op, x, rows, high, team):
+    """Gradient of one dense operation, used as the job says: to update, to be stored; or (UPDATE) read instead.
+
+    Shapes: x (rows, n_in), d (rows, n_out); gradient, W (n_in, n_out).
+    Layout: x and d in panels, gradient flat, W and state packed; a tile is one piece of each packed vector.
+    Aliasing: none.
+    """
+    outlined()
+    scratch, params = pointer(like, job.scratch), pointer(like, job.params)
+    block, zeros, numbers, spare = private(like, job, team)
+    one, panel, panel_in = at(numbers, CONSTANTS - 1), op.panel, op.panel_in
+    deep, panels = blocks(op.n_in, ROWS) * ROWS, blocks(op.n_out, panel)
+    # Tiles do not cross panels of x. A bias is one more tile of its panel of W, of one row.
+    across = blocks(panel_in, ROWS)
+    tiles = op.n_in // panel_in * across + blocks(op.n_in % panel_in, ROWS)
+    per_panel = tiles + 1 if op.flat_b >= 0 else tiles
+    direct = job.mode == TRAIN and job.optimizer == SGD and rows <= FEW
+    first, last = share(per_panel * panels, team)
+    for task in range(first, last):
+        j, i = task // per_panel, task % per_panel
+        is_bias, columns = i == tiles, min(panel, op.n_out - j * panel)
+        d, a, row, step = at(scratch, op.d + j * high * panel), one, np.int64(0), np.int64(0)
+        height, place, start = np.int64(1), op.b + j * panel, op.flat_b + j * panel
+        if not is_bias:
+            q, r = i // across, i % across * ROWS
+            k = q * panel_in + r
+            height = min(ROWS, panel_in - r, op.n_in - k)
+            place, start = op.w + (j * deep + k) * panel, op.flat_w + k * op.n_out + j * panel
+            a, row, step = at(x, q * high * panel_in + r), np.int64(1), panel_in
+        flat = at(pointer(like, job.gradient), start)
+        if direct:
+            # W += X^T (-rate D): no block in between.
+            if task == first or i == 0:
+                rate, scaled, given = -view(numbers, 1)[0], view(spare, rows * panel), view(d, rows * panel)
+                for k in range(rows * panel):
+                    scaled[k] = rate * given[k]
+            # A tile writes all its rows, even those that are another's.
+            old, whole = at(params, place), height == ROWS or is_bias
+            tile(panel, rows, a, height, row, step, rows, 0, spare, old, panel, old if whole else block)
+            if not whole:
+                view(old, height * panel)[:] = view(block, height * panel)
+            continue
+        if job.mode == UPDATE:
+            copy_block(flat, op.n_out, block, panel, height, columns)
+        else:
+            tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
+        if job.mode == LOSS_GRAD:
+            copy_block(block, panel, flat, op.n_out, height, columns)
+        else:
+            size, state = height * panel, at(pointer(like, job.state), place)
+            w, m, v = view(at(params, place), size), view(state, size), view(at(state, job.packed), size)
+            apply(job.optimizer, view(numbers, CONSTANTS), w, m, v, view(block, size))
+
+
+@jit
+def copy_block(source, source_step, place, step, height, columns):
+    for r in range(height):
+        line, part = view(at(place, r * step), columns), view(at(source, r * source_step), columns)
+        for c in range(columns):
+            line[c] = part[c]
+
+
+@jit
+def all_weights(like, job, ops, team):
+    """`weight_gradients` of every dense operation, from a gradient that is given."""
+    for i in range(job.n_ops):
+        if ops[i].code == DENSE:
+            weight_gradients(like, job, ops[i], pointer(like, job.scratch), np.int64(0), np.int64(0), team)
