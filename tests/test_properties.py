@@ -42,7 +42,11 @@ def problems(draw):
     return " ".join(words), draw(st.integers(1, 70)), draw(st.integers(1, 40)), draw(st.integers(0, 10**6)), options
 
 
+FEW_ROWS = "16 2 relu 3", 5, 2, 0, {"loss": "mse", "from_logits": False, "optimizer": "sgd", "metrics": []}
+
+
 @settings(max_examples=80)
+@example(problem=FEW_ROWS, weighted=False, threads=2)
 @given(problem=problems(), weighted=st.booleans(), threads=st.integers(1, 3))
 def test_random_networks_train_like_the_reference(backend, problem, weighted, threads):
     text, n, batch, seed, options = problem

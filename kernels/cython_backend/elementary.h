@@ -145,11 +145,18 @@ INLINE uint64_t splitmix64(uint64_t x) {
     return x ^ (x >> 31);
 }
 
-/* Square root and reciprocal of a vector that is not negative. The divider of most processors takes ten times as long
-   as a multiplication, so where there are estimates one Newton step each makes them good to 2 ulp. The limits keep the
-   step from 0 * infinity: zero has the root 0, infinity has the root infinity and the reciprocal 0, NaN stays NaN. */
-#if defined(__AVX512F__) && !defined(FASTNN_DOUBLE)
+INLINE vec broadcast(real x) { return x - (vec){0}; }
+
+/* Roots and quotients of vectors that are not negative, to 2 ulp. The divider of most processors takes ten times as
+   long as a multiplication, so where there are estimates one Newton step each makes them good. Zero has the root 0,
+   infinity the root infinity and the reciprocal 0, NaN stays NaN: the step by itself would make 0 * infinity of them. */
+#if defined(__AVX512DQ__) && !defined(FASTNN_DOUBLE)
 #include <immintrin.h>
+INLINE vec root(vec v) {
+    const __mmask16 inner = _knot_mask16(_mm512_fpclass_ps_mask((__m512)v, 0x1e)); /* neither zero nor infinite */
+    const __m512 r = _mm512_maskz_rsqrt14_ps(inner, (__m512)v), s = _mm512_mask_mul_ps((__m512)v, inner, (__m512)v, r);
+    return (vec)s + (broadcast(0.5f) * (vec)r) * (vec)_mm512_maskz_fnmadd_ps(inner, s, s, (__m512)v);
+}
 #define ESTIMATE_ROOT(v) ((vec)_mm512_rsqrt14_ps((__m512)(v)))
 #define ESTIMATE_RECIPROCAL(v) ((vec)_mm512_rcp14_ps((__m512)(v)))
 #define AT_LEAST(v) ((vec)_mm512_max_ps((__m512)broadcast(1e-37f), (__m512)(v)))
@@ -160,22 +167,20 @@ INLINE uint64_t splitmix64(uint64_t x) {
 #define ESTIMATE_RECIPROCAL(v) ((vec)_mm256_rcp_ps((__m256)(v)))
 #define AT_LEAST(v) ((vec)_mm256_max_ps((__m256)broadcast(1e-37f), (__m256)(v)))
 #define AT_MOST(v) ((vec)_mm256_min_ps((__m256)broadcast(3e38f), (__m256)(v)))
+INLINE vec root(vec v) {
+    const vec u = AT_MOST(v), r = ESTIMATE_ROOT(AT_LEAST(u)), s = u * r;
+    return s + (broadcast(0.5f) * r) * (u - s * s) + (v - u);
+}
 #endif
-
-INLINE vec broadcast(real x) { return x - (vec){0}; }
 
 #if defined(ESTIMATE_ROOT)
 INLINE vec reciprocal_root(vec v) {
     const vec low = AT_LEAST(v), r = ESTIMATE_ROOT(low);
     return r * (broadcast(1.5f) - broadcast(0.5f) * AT_MOST(low) * r * r);
 }
-INLINE vec root(vec v) {
-    const vec u = AT_MOST(v);
-    return u * reciprocal_root(u) + (v - u);
-}
 INLINE vec quotient(vec a, vec b) {
-    const vec low = AT_LEAST(b), r = ESTIMATE_RECIPROCAL(low);
-    return a * (r * (broadcast(2.0f) - AT_MOST(low) * r));
+    const vec r = ESTIMATE_RECIPROCAL(b);
+    return a * (r + r * (broadcast(1.0f) - AT_MOST(b) * r));
 }
 #else
 INLINE vec root(vec v) {

@@ -2,8 +2,8 @@
 # checked them, and memory views would make each of these modules four times as large.
 
 include "net.pxi"
-include "updates.pxi"
 include "panels.pxi"
+include "updates.pxi"
 include "epilogues.pxi"
 include "gemm.pxi"
 include "losses.pxi"
@@ -25,8 +25,8 @@ cdef class Engine:
     def __cinit__(self, uintptr_t pool, plan, long capacity, long threads):
         cdef Net *net = &self.net
         cdef Op *op
-        cdef long i, at = 0
-        cdef size_t one
+        cdef long i, at = 0, turned = 0
+        cdef size_t one, size
         self.run = <pool_run_t> pool
         if len(plan.metrics) > MAX_METRICS:
             raise ValueError(f"at most {MAX_METRICS} metrics, got {len(plan.metrics)}")
@@ -47,6 +47,10 @@ cdef class Engine:
                 op.w = at
                 op.b = at + panels(op.n_out) * op.n_in * P
                 at = op.b + panels(op.n_out) * P
+                op.by_rows = by_rows(op.n_in, op.n_out, capacity)
+                if op.by_rows:
+                    op.wt = turned
+                    turned += panels(op.n_in) * op.n_out * P
                 net.first_dense = min(net.first_dense, i)
                 self.macs += op.n_in * op.n_out
         net.packed = at
@@ -60,15 +64,17 @@ cdef class Engine:
         net.threshold, net.input_scale, net.target_scale = plan.threshold, plan.input_scale, plan.target_scale
         net.capacity, net.threads = capacity, threads
         one = (net.packed * sizeof(real) + 63) & ~(<size_t> 63)
-        self.parameters = <char *> aligned((1 + net.n_slots) * one)
+        size = (1 + net.n_slots) * one + turned * sizeof(real)
+        self.parameters = <char *> aligned(size)
         net.scratch_bytes = lay_out(net, NULL)
         net.scratch = <char *> aligned(net.scratch_bytes)
         if self.parameters == NULL or net.scratch == NULL:
-            raise MemoryError(f"no memory for {net.scratch_bytes + (1 + net.n_slots) * one} bytes of parameters and scratch")
+            raise MemoryError(f"no memory for {net.scratch_bytes + size} bytes of parameters and scratch")
         lay_out(net, net.scratch)
         net.w = <real *> self.parameters
         for i in range(net.n_slots):
             net.slot[i] = <real *> (self.parameters + (1 + i) * one)
+        net.wt = <real *> (self.parameters + (1 + net.n_slots) * one)
 
     def __dealloc__(self):
         free(self.net.ops)
@@ -86,6 +92,7 @@ cdef class Engine:
             pack_vector(&self.net, <const real *> params, self.net.w)
             for i in range(self.net.n_slots):
                 pack_vector(&self.net, <const real *> state + i * n_params, self.net.slot[i])
+            refresh_transposes(&self.net)
 
     def store(self, uintptr_t params, uintptr_t state, long n_params):
         cdef long i

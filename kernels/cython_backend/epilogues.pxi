@@ -80,10 +80,10 @@ cdef void drop_rows(const Op *op, long j, long r0, long r1, real *y) noexcept no
         y += P
 
 
-cdef void finish_forward(Net *net, Op *op, long j, long m, long r0, long r1, bint training) noexcept nogil:
+cdef void finish_forward(Net *net, Op *op, long j, long r0, long r1, bint training) noexcept nogil:
     """Rows r0..r1 of panel j of op.y: bias, activation and dropout, or, for softmax, the bias alone.
-    Layout: panels of m rows. Aliasing: in place."""
-    cdef real *y = op.y + (j * m + r0) * P
+    Layout: panels of op.ld rows. Aliasing: in place."""
+    cdef real *y = op.y + (j * op.ld + r0) * P
     cdef const real *bias = net.w + op.b + j * P
     cdef long b, c
     if op.code == DENSE and op.flat_b >= 0:
@@ -91,7 +91,7 @@ cdef void finish_forward(Net *net, Op *op, long j, long m, long r0, long r1, bin
             for c in range(P):
                 y[b * P + c] += bias[c]
     if op.z != NULL:
-        memcpy(op.z + (j * m + r0) * P, y, (r1 - r0) * P * sizeof(real))
+        memcpy(op.z + (j * op.ld + r0) * P, y, (r1 - r0) * P * sizeof(real))
     if op.activation == SOFTMAX:
         return
     activate_run(op.activation, op.alpha, y, (r1 - r0) * P)
@@ -99,51 +99,51 @@ cdef void finish_forward(Net *net, Op *op, long j, long m, long r0, long r1, bin
         drop_rows(op, j, r0, r1, y)
 
 
-cdef void finish_backward(Op *op, long j, long m, long r0, long r1) noexcept nogil:
+cdef void finish_backward(Op *op, long j, long r0, long r1) noexcept nogil:
     """Rows r0..r1 of panel j of op.dz: from the gradient by the output to that by the pre-activation, for every
     activation but softmax; then its transpose where somebody needs it.
-    Layout: panels of m rows. Aliasing: in place."""
-    cdef long at = (j * m + r0) * P
+    Layout: panels of op.ld rows. Aliasing: in place."""
+    cdef long at = (j * op.ld + r0) * P
     if op.drops:
         drop_rows(op, j, r0, r1, op.dz + at)
     backprop_run(op.activation, op.alpha, (op.z if op.z != NULL else op.y) + at, op.dz + at,
                  op.kept if op.drops else 1, (r1 - r0) * P)
     if op.dzt != NULL:
-        transpose_rows(op.dz, m, op.n_out, j, r0, r1, op.dzt)
+        transpose_rows(op.dz, op.ld, op.n_out, j, r0, r1, op.dzt)
 
 
-cdef void softmax_forward(Op *op, long m, long r0, long r1, bint training) noexcept nogil:
-    """Rows r0..r1 of op.y: softmax over the whole row, then dropout. Layout: panels of m rows. Aliasing: in place."""
+cdef void softmax_forward(Op *op, long r0, long r1, bint training) noexcept nogil:
+    """Rows r0..r1 of op.y: softmax over the whole row, then dropout. Layout: panels of op.ld rows. Aliasing: in place."""
     cdef long b, j, c, n = op.n_out
     cdef real top, total
     cdef real *y
     for b in range(r0, r1):
         top = op.y[b * P]
         for j in range(panels(n)):
-            y = op.y + (j * m + b) * P
+            y = op.y + (j * op.ld + b) * P
             for c in range(smaller(P, n - j * P)):
                 top = y[c] if y[c] > top or y[c] != y[c] else top
         total = 0
         for j in range(panels(n)):
-            y = op.y + (j * m + b) * P
+            y = op.y + (j * op.ld + b) * P
             for c in range(P):
                 y[c] = exp_(y[c] - top)
             for c in range(smaller(P, n - j * P)):
                 total += y[c]
         for j in range(panels(n)):
-            y = op.y + (j * m + b) * P
+            y = op.y + (j * op.ld + b) * P
             for c in range(P):
                 y[c] = y[c] / total
             if op.z != NULL:
-                memcpy(op.z + (j * m + b) * P, y, P * sizeof(real))
+                memcpy(op.z + (j * op.ld + b) * P, y, P * sizeof(real))
             if training and op.drops:
                 drop_rows(op, j, b, b + 1, y)
 
 
-cdef void softmax_backward(Op *op, long m, long r0, long r1) noexcept nogil:
+cdef void softmax_backward(Op *op, long r0, long r1) noexcept nogil:
     """Rows r0..r1 of op.dz: from the gradient by the output to that by the pre-activation, then its transpose.
     r0 is a multiple of LANES.
-    Layout: panels of m rows. Aliasing: in place."""
+    Layout: panels of op.ld rows. Aliasing: in place."""
     cdef long b, j, c, n = op.n_out
     cdef real dot
     cdef real *d
@@ -152,17 +152,17 @@ cdef void softmax_backward(Op *op, long m, long r0, long r1) noexcept nogil:
     for b in range(r0, r1):
         dot = 0
         for j in range(panels(n)):
-            d = op.dz + (j * m + b) * P
-            y = source + (j * m + b) * P
+            d = op.dz + (j * op.ld + b) * P
+            y = source + (j * op.ld + b) * P
             if op.drops:
                 drop_rows(op, j, b, b + 1, d)
             for c in range(smaller(P, n - j * P)):
                 dot += d[c] * y[c]
         for j in range(panels(n)):
-            d = op.dz + (j * m + b) * P
-            y = source + (j * m + b) * P
+            d = op.dz + (j * op.ld + b) * P
+            y = source + (j * op.ld + b) * P
             for c in range(P):
                 d[c] = y[c] * (d[c] - dot)
     if op.dzt != NULL:
         for j in range(panels(n)):
-            transpose_rows(op.dz, m, n, j, r0, r1, op.dzt)
+            transpose_rows(op.dz, op.ld, n, j, r0, r1, op.dzt)

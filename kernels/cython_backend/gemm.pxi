@@ -7,7 +7,8 @@
 #   weight gradient  dW  = X' dZ      tile of (inputs x outputs),    left factor X transposed
 #
 # All three read packed panels as they lie. Threads share tiles out; the summed index is never split between them, so
-# the results do not depend on their number.
+# the results do not depend on their number. Where `by_rows`, a thread takes some rows of the batch through all columns,
+# and the input gradient is the simpler dX = dZ W' with a copy of W' that follows each update.
 
 cdef enum:
     K_BLOCK = 8 * P   # rows of a right panel kept in the first-level cache: 8 * P * P * 4 bytes are 32 KB with AVX-512
@@ -35,7 +36,7 @@ cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump,
             i0 = max(low - j * tiles, 0)
             i1 = smaller(high - j * tiles, tiles)
             w = net.w + op.w + j * op.n_in * P
-            y = op.y + j * m * P
+            y = op.y + j * op.ld * P
             for block in range(blocks(op.n_in, K_BLOCK)):
                 k = block * K_BLOCK
                 depth = smaller(K_BLOCK, op.n_in - k)
@@ -45,7 +46,45 @@ cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump,
                     tile_natural(rows, vectors(op.n_out - j * P), depth, x + k // P * jump + i * step, step, jump,
                                  w + k * P, y + i * P, k > 0)
                     if k + depth == op.n_in:
-                        finish_forward(net, op, j, m, i, i + rows, training)
+                        finish_forward(net, op, j, i, i + rows, training)
+
+
+cdef void rows_product(const real *a, long step, long jump, long r0, long r1, const real *b, long kc, int nv,
+                       real *c) noexcept nogil:
+    """Shapes: a (m, kc), b (kc, P), c (m, P): rows r0..r1 of c = a b, of which nv vectors count.
+    Layout: b, c panels; rows of a are `step` apart, its panels `jump`.
+    Aliasing: none; c holds the partial sums."""
+    cdef long block, k, i, depth
+    for block in range(blocks(kc, K_BLOCK)):
+        k = block * K_BLOCK
+        depth = smaller(K_BLOCK, kc - k)
+        i = r0
+        while i < r1:
+            tile_natural(smaller(MR, r1 - i), nv, depth, a + k // P * jump + i * step, step, jump, b + k * P,
+                         c + i * P, k > 0)
+            i += MR
+
+
+cdef void forward_rows(Net *net, Op *op, const real *x, long step, long jump, bint training, long r0,
+                       long r1) noexcept nogil:
+    """forward_product for rows r0..r1 and every column. Shapes, layout, aliasing: as there."""
+    cdef long j
+    for j in range(panels(op.n_out)):
+        rows_product(x, step, jump, r0, r1, net.w + op.w + j * op.n_in * P, op.n_in, vectors(op.n_out - j * P),
+                     op.y + j * op.ld * P)
+        finish_forward(net, op, j, r0, r1, training)
+
+
+cdef void input_gradient_rows(Net *net, const Op *op, Op *below, long r0, long r1) noexcept nogil:
+    """Shapes: dZ (m, n_out), W' (n_out, n_in), dX (m, n_in): rows r0..r1 of dX = dZ W', which become below's dZ.
+    Layout: panels.
+    Aliasing: none."""
+    cdef long q
+    for q in range(panels(op.n_in)):
+        rows_product(op.dz, P, op.ld * P, r0, r1, net.wt + op.wt + q * op.n_out * P, op.n_out,
+                     vectors(op.n_in - q * P), below.dz + q * op.ld * P)
+        if below.activation != SOFTMAX:
+            finish_backward(below, q, r0, r1)
 
 
 cdef void input_gradient(Net *net, Op *op, Op *below, long m, long id, long n) noexcept nogil:
@@ -82,9 +121,9 @@ cdef void input_gradient(Net *net, Op *op, Op *below, long m, long id, long n) n
             r0 = p * P
             r1 = smaller(r0 + P, m)
             for q in range(q0, q1):
-                transpose_columns(dxt, m, op.n_in, q, r0, r1, below.dz)
+                transpose_columns(dxt, op.ld, op.n_in, q, r0, r1, below.dz)
                 if below.activation != SOFTMAX:
-                    finish_backward(below, q, m, r0, r1)
+                    finish_backward(below, q, r0, r1)
 
 
 cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update *update, real *gradient, long id,
@@ -108,31 +147,31 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
             q = start + job % deep
             rows = smaller(P, op.n_in - q * P)
             wide = smaller(P, op.n_out - j * P)
-            dz = op.dz + j * m * P
+            dz = op.dz + j * op.ld * P
             if direct:
                 # W += X' (-rate dZ): no block of dW, and few enough terms that W loses no digits.
                 for i in range(m * P):
                     scaled[i] = -update.rate * dz[i]
                 for t in range(blocks(rows, MR)):
                     i = q * P + t * MR
-                    tile_transposed(smaller(MR, rows - t * MR), vectors(op.n_out - j * P), m, x + q * m * P + t * MR,
+                    tile_transposed(smaller(MR, rows - t * MR), vectors(op.n_out - j * P), m, x + q * op.ld * P + t * MR,
                                     scaled, net.w + op.w + (j * op.n_in + i) * P, True)
-                if q == 0 and op.flat_b >= 0:
-                    sum_rows(dz, m, block)
-                    apply_update(net, update, op.b + j * P, block, 1)
-                continue
-            for part in range(blocks(m, M_BLOCK)):
-                k = part * M_BLOCK
-                depth = smaller(M_BLOCK, m - k)
-                for t in range(blocks(rows, MR)):
-                    i = t * MR
-                    tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), depth, x + (q * m + k) * P + i,
-                                    dz + k * P, block + i * P, k > 0)
-            if gradient == NULL:
-                apply_update(net, update, op.w + (j * op.n_in + q * P) * P, block, rows)
             else:
-                for r in range(rows):
-                    memcpy(gradient + op.flat_w + (q * P + r) * op.n_out + j * P, block + r * P, wide * sizeof(real))
+                for part in range(blocks(m, M_BLOCK)):
+                    k = part * M_BLOCK
+                    depth = smaller(M_BLOCK, m - k)
+                    for t in range(blocks(rows, MR)):
+                        i = t * MR
+                        tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), depth,
+                                        x + (q * op.ld + k) * P + i, dz + k * P, block + i * P, k > 0)
+                if gradient == NULL:
+                    apply_update(net, update, op.w + (j * op.n_in + q * P) * P, block, rows)
+                else:
+                    for r in range(rows):
+                        memcpy(gradient + op.flat_w + (q * P + r) * op.n_out + j * P, block + r * P,
+                               wide * sizeof(real))
+            if gradient == NULL and op.by_rows:
+                refresh_transpose(net, op, j, q)
             if q == 0 and op.flat_b >= 0:
                 sum_rows(dz, m, block)
                 if gradient == NULL:

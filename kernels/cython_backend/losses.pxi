@@ -126,9 +126,9 @@ cdef double metric_row(int metric, const real *z, const real *t, long label, bin
 cdef void loss_rows(Net *net, const Data *data, long m, long r0, long r1) noexcept nogil:
     """Rows r0..r1 of the last operation's output against their targets: net.row_loss (weighted), net.row_metric, and
     the gradient of the batch's mean into its dz.
-    Layout: panels of m rows. Aliasing: none."""
+    Layout: panels of net.ld rows. Aliasing: none."""
     cdef Op *last = &net.ops[net.n_ops - 1]
-    cdef long b, i, j, c, n = last.n_out, step = m * P, label = 0
+    cdef long b, i, j, c, n = last.n_out, step = net.ld * P, label = 0
     cdef real weight, factor, value
     cdef real *d
     for b in range(r0, r1):

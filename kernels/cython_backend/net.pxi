@@ -2,7 +2,7 @@
 #
 # Every matrix M (rows x columns) is stored in panels of P columns, [columns / P][rows][P]; the last panel is padded,
 # and what stands in the padding never reaches a real column. Parameters and optimiser state stay packed for the whole
-# fit. A batch of m rows uses panels of m rows, so that a panel is contiguous.
+# fit. The panels of a batch all have `ld` rows, as many as the largest batch or some more.
 
 from libc.math cimport isfinite, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
@@ -14,12 +14,18 @@ cdef extern from "tile.h" nogil:
     enum: P
     enum: MR
     enum: LANES
+    enum: ROWS_TOGETHER
     void tile_natural(long mr, int nv, long kc, const real *a, long step, long jump, const real *b, real *c,
                       int accumulate)
     void tile_transposed(long mr, int nv, long kc, const real *a, const real *b, real *c, int accumulate)
 
 cdef extern from "transpose.h" nogil:
     void transpose_square(const real *a, long a_step, long rows, real *b, long keep)
+
+cdef extern from "gather.h" nogil:
+    void fetch(const char *row, long bytes)
+    void scatter_bytes(const uint8_t *row, real scale, long width, long jump, real *out)
+    void scatter_numbers(const real *row, long width, long jump, real *out)
 
 cdef extern from "elementary.h" nogil:
     real exp_(real x)
@@ -79,6 +85,7 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     MAX_SLOTS = 2
     MAX_METRICS = 8
     OWN_BATCH = 4        # see own_batch
+    BY_ROWS = 1 << 15    # see by_rows
 
 cdef struct Op:
     int code
@@ -89,16 +96,19 @@ cdef struct Op:
     long flat_b
     long w            # offsets in the packed vector: W [n_out / P][n_in][P], b [n_out / P][P]
     long b
+    bint by_rows      # see by_rows
+    long wt           # offset of W' [n_in / P][n_out][P] in net.wt, where by_rows
     real alpha
     int drops         # whether there is dropout
     real kept         # 1 - rate
     real scale        # 1 / (1 - rate)
     uint32_t limit    # a hash below it is dropped
     uint32_t key[2]   # of this step
-    real *y           # output of the operation [n_out / P][m][P]
+    long ld           # rows of a panel of y, z, dz, and of the input
+    real *y           # output of the operation [n_out / P][ld][P]
     real *z           # what the derivative needs and y does not tell: the pre-activation, or softmax before dropout
     real *dz          # gradient by z, laid out as y
-    real *dzt         # its transpose [m / P][n_out rounded up to P][P]; NULL where nobody needs it
+    real *dzt         # its transpose [ld / P][n_out rounded up to P][P], for input_gradient; or NULL
 
 cdef struct Update:   # one optimiser step, rounded to real
     int code
@@ -134,15 +144,17 @@ cdef struct Net:
     real target_scale
     double hyper[8]
     long capacity         # rows of a batch
+    long ld               # rows of a panel
     long threads
     Op *ops
     real *w               # packed parameters, then the slots
     real *slot[MAX_SLOTS]
+    real *wt              # the transposes that go with w
     char *scratch
     size_t scratch_bytes
-    real *x               # the gathered batch [n_in / P][m][P], a copy for each thread where own_batch(n)
+    real *x               # the gathered batch [n_in / P][ld][P], a copy for each thread where own_batch(n)
     long x_size           # how far the copies are apart
-    real *t               # the gathered targets [n_out / P][m][P]
+    real *t               # the gathered targets [n_out / P][ld][P]
     real *dxt             # transposed input gradient where the operation below keeps no dzt
     int32_t *label
     real *row_weight
@@ -169,10 +181,22 @@ cdef inline long share(long jobs, long id, long n) noexcept nogil:
     return jobs * id // n
 
 
-cdef inline bint own_batch(long n) noexcept nogil:
+cdef inline bint by_rows(long n_in, long n_out, long batch) noexcept nogil:
+    """Whether threads share a layer's rows and not its columns. Then each needs all of W and W', so these must be few,
+    but only its own rows of everything else: a run of such layers goes up, and down again, without a barrier."""
+    return n_in * n_out <= BY_ROWS and n_in * n_out <= batch * (n_in + n_out)
+
+
+cdef inline bint own_batch(const Op *first, long n) noexcept nogil:
     """Whether each of n threads gathers the whole batch for itself: while they are few, that is quicker than to fetch
     the others' part from their caches, and than to wait for it."""
-    return n <= OWN_BATCH
+    return n <= OWN_BATCH and first.code == DENSE and not first.by_rows
+
+
+cdef inline long panel_rows(long m) noexcept nogil:
+    """How many rows a panel gets for a batch of m: an odd number of tiles of eight, so that a few rows of neighbouring
+    panels, which a tile reads together, are not all sent to the same places of the first-level cache."""
+    return m if m <= 8 else (blocks(m, 8) | 1) * 8
 
 
 cdef inline int vectors(long columns_left) noexcept nogil:
@@ -196,24 +220,26 @@ cdef void *carve(size_t *used, char *base, size_t bytes) noexcept nogil:
 cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     """Give every scratch array its place; returns the bytes needed. Nothing here grows with the number of rows."""
     cdef size_t used = 0, one = sizeof(real)
-    cdef long m = net.capacity, mp = panels(net.capacity) * P, i, widest = 0, wide_in = 0
+    cdef long ld = panel_rows(net.capacity), mp = panels(net.capacity) * P, m = net.capacity, i, widest = 0, wide_in = 0
     cdef Op *op
     for i in range(net.n_ops):
         wide_in = max(wide_in, panels(net.ops[i].n_in))  # `forward` may begin at any operation
-    net.x_size = wide_in * m * P
+    net.ld = ld
+    net.x_size = wide_in * ld * P
     net.x = <real *> carve(&used, base, smaller(net.threads, OWN_BATCH) * net.x_size * one)
-    net.t = <real *> carve(&used, base, panels(net.ops[net.n_ops - 1].n_out) * m * P * one)
+    net.t = <real *> carve(&used, base, panels(net.ops[net.n_ops - 1].n_out) * ld * P * one)
     net.label = <int32_t *> carve(&used, base, m * sizeof(int32_t))
     net.row_weight = <real *> carve(&used, base, m * one)
     net.row_loss = <double *> carve(&used, base, m * sizeof(double))
     net.row_metric = <double *> carve(&used, base, net.n_metrics * m * sizeof(double))
     for i in range(net.n_ops):
         op = &net.ops[i]
-        op.y = <real *> carve(&used, base, panels(op.n_out) * m * P * one)
-        op.dz = <real *> carve(&used, base, panels(op.n_out) * m * P * one)
+        op.ld = ld
+        op.y = <real *> carve(&used, base, panels(op.n_out) * ld * P * one)
+        op.dz = <real *> carve(&used, base, panels(op.n_out) * ld * P * one)
         if needs_z(op):
-            op.z = <real *> carve(&used, base, panels(op.n_out) * m * P * one)
-        if op.code == DENSE and i > net.first_dense:
+            op.z = <real *> carve(&used, base, panels(op.n_out) * ld * P * one)
+        if op.code == DENSE and i > net.first_dense and not op.by_rows:
             op.dzt = <real *> carve(&used, base, mp * panels(op.n_out) * P * one)
             widest = max(widest, panels(op.n_in) * P)
     net.dxt = <real *> carve(&used, base, mp * widest * one)

@@ -1,74 +1,107 @@
 # Between rows and panels: parameters in and out, batches in, predictions out.
 
 
+cdef enum:
+    ROWS_OF_PAGES = 64  # rows of a plain matrix that are packed at a time: each may lie on a page of its own
+
+
 cdef void pack_vector(const Net *net, const real *flat, real *packed) noexcept nogil:
     """Shapes: flat (n_params,), packed (net.packed,).
-    Layout: the flat vector of the plan into panels, padding zero.
+    Layout: the flat vector of the plan into panels; padding is left as it is.
     Aliasing: none."""
-    cdef long i, k, j, columns
+    cdef long i, part, k, j
     cdef const Op *op
-    memset(packed, 0, net.packed * sizeof(real))
     for i in range(net.n_ops):
         op = &net.ops[i]
         if op.code != DENSE:
             continue
-        for j in range(panels(op.n_out)):
-            columns = smaller(P, op.n_out - j * P)
-            for k in range(op.n_in):
-                memcpy(packed + op.w + (j * op.n_in + k) * P, flat + op.flat_w + k * op.n_out + j * P,
-                       columns * sizeof(real))
+        for part in range(blocks(op.n_in, ROWS_OF_PAGES)):
+            for j in range(panels(op.n_out)):
+                for k in range(part * ROWS_OF_PAGES, smaller(op.n_in, (part + 1) * ROWS_OF_PAGES)):
+                    memcpy(packed + op.w + (j * op.n_in + k) * P, flat + op.flat_w + k * op.n_out + j * P,
+                           smaller(P, op.n_out - j * P) * sizeof(real))
         if op.flat_b >= 0:
             memcpy(packed + op.b, flat + op.flat_b, op.n_out * sizeof(real))
 
 
 cdef void unpack_vector(const Net *net, const real *packed, real *flat) noexcept nogil:
     """Shapes, layout: the inverse of pack_vector. Aliasing: none."""
-    cdef long i, k, j, columns
+    cdef long i, part, k, j
     cdef const Op *op
     for i in range(net.n_ops):
         op = &net.ops[i]
         if op.code != DENSE:
             continue
-        for j in range(panels(op.n_out)):
-            columns = smaller(P, op.n_out - j * P)
-            for k in range(op.n_in):
-                memcpy(flat + op.flat_w + k * op.n_out + j * P, packed + op.w + (j * op.n_in + k) * P,
-                       columns * sizeof(real))
+        for part in range(blocks(op.n_in, ROWS_OF_PAGES)):
+            for j in range(panels(op.n_out)):
+                for k in range(part * ROWS_OF_PAGES, smaller(op.n_in, (part + 1) * ROWS_OF_PAGES)):
+                    memcpy(flat + op.flat_w + k * op.n_out + j * P, packed + op.w + (j * op.n_in + k) * P,
+                           smaller(P, op.n_out - j * P) * sizeof(real))
         if op.flat_b >= 0:
             memcpy(flat + op.flat_b, packed + op.b, op.n_out * sizeof(real))
 
 
-cdef inline void scatter_row(const uint8_t *x8, const real *xr, real scale, long width, long b, long m,
-                             real *out) noexcept nogil:
-    """Shapes: one row of `width`, as uint8 times scale or as real; out [width / P][m][P], row b of every panel.
+cdef void refresh_transpose(Net *net, const Op *op, long j, long q) noexcept nogil:
+    """Block (q, j) of W, P x P or what the edges leave of it, again into W'.
+    Layout: W [n_out / P][n_in][P], W' [n_in / P][n_out][P].
     Aliasing: none."""
-    cdef long j, c, whole = width // P
-    for j in range(whole):  # a constant number of columns is a handful of instructions
-        if xr != NULL:
-            memcpy(out + (j * m + b) * P, xr + j * P, P * sizeof(real))
-        else:
-            for c in range(P):
-                out[(j * m + b) * P + c] = x8[j * P + c] * scale
-    for c in range(whole * P, width):
-        out[(whole * m + b) * P + c - whole * P] = xr[c] if xr != NULL else x8[c] * scale
+    cdef const real *w = net.w + op.w + (j * op.n_in + q * P) * P
+    cdef real *wt = net.wt + op.wt + (q * op.n_out + j * P) * P
+    cdef long s, t, rows, wide
+    for s in range(2):
+        rows = smaller(LANES, op.n_in - q * P - s * LANES)
+        for t in range(2):
+            wide = smaller(LANES, op.n_out - j * P - t * LANES)
+            if rows > 0 and wide > 0:
+                transpose_square(w + s * LANES * P + t * LANES, P, rows, wt + t * LANES * P + s * LANES, wide)
+
+
+cdef void refresh_transposes(Net *net) noexcept nogil:
+    """Every W' anew."""
+    cdef long i, j, q
+    cdef const Op *op
+    for i in range(net.n_ops):
+        op = &net.ops[i]
+        if op.by_rows:
+            for j in range(panels(op.n_out)):
+                for q in range(panels(op.n_in)):
+                    refresh_transpose(net, op, j, q)
+
+
+cdef enum:
+    AHEAD = 8  # rows of a shuffled batch that are fetched before their turn
 
 
 cdef inline long data_row(const Data *data, long i) noexcept nogil:
     return i if data.order == NULL else data.order[i]
 
 
-cdef void gather_inputs(const Net *net, const Data *data, long width, long start, long m, long r0, long r1,
+cdef inline void scatter_row(const uint8_t *x8, const real *xr, real scale, long width, long ld, real *out) noexcept nogil:
+    """Shapes: one row of `width`, as uint8 times scale or as real; out [width / P][ld][P], a row of every panel.
+    Aliasing: none."""
+    if xr != NULL:
+        scatter_numbers(xr, width, ld * P, out)
+    else:
+        scatter_bytes(x8, scale, width, ld * P, out)
+
+
+cdef void gather_inputs(const Net *net, const Data *data, long width, long start, long r0, long r1,
                         real *x) noexcept nogil:
-    """Rows r0..r1 of the batch of m rows that begins at `start`, `width` wide, into panels of m rows.
+    """Rows r0..r1 of the batch that begins at `start`, `width` wide, into panels.
     Aliasing: none."""
     cdef long b, at
-    for b in range(r0, r1):
-        at = data_row(data, start + b) * width
-        scatter_row(data.x8 + at if data.x8 != NULL else NULL, data.xr + at if data.xr != NULL else NULL,
-                    net.input_scale, width, b, m, x)
+    cdef size_t one = 1 if data.x8 != NULL else sizeof(real)
+    cdef const char *rows = <const char *> data.x8 if data.x8 != NULL else <const char *> data.xr
+    for b in range(r0, r1 + AHEAD):
+        if b < r1:
+            fetch(rows + data_row(data, start + b) * width * one, width * one)
+        if b >= r0 + AHEAD:
+            at = data_row(data, start + b - AHEAD) * width
+            scatter_row(data.x8 + at if data.x8 != NULL else NULL, data.xr + at if data.xr != NULL else NULL,
+                        net.input_scale, width, net.ld, x + (b - AHEAD) * P)
 
 
-cdef void gather_targets(Net *net, const Data *data, long start, long m, long r0, long r1) noexcept nogil:
+cdef void gather_targets(Net *net, const Data *data, long start, long r0, long r1) noexcept nogil:
     """Targets and weights of the same rows, into net.t or net.label, and net.row_weight. Aliasing: none."""
     cdef long b, row, at, width = net.ops[net.n_ops - 1].n_out
     for b in range(r0, r1):
@@ -78,28 +111,28 @@ cdef void gather_targets(Net *net, const Data *data, long start, long m, long r0
             net.label[b] = data.labels[row]
         else:
             scatter_row(data.t8 + at if data.t8 != NULL else NULL, data.tr + at if data.tr != NULL else NULL,
-                        net.target_scale, width, b, m, net.t)
+                        net.target_scale, width, net.ld, net.t + b * P)
         if data.weights != NULL:
             net.row_weight[b] = data.weights[row]
 
 
-cdef void write_rows(const real *panel, long width, long m, long r0, long r1, real *out) noexcept nogil:
-    """Shapes: panel [width / P][m][P] to out (m, width) row-major, rows r0..r1. Aliasing: none."""
+cdef void write_rows(const real *panel, long width, long ld, long r0, long r1, real *out) noexcept nogil:
+    """Shapes: panel [width / P][ld][P] to out (m, width) row-major, rows r0..r1. Aliasing: none."""
     cdef long j, b
     for b in range(r0, r1):
         for j in range(panels(width)):
-            memcpy(out + b * width + j * P, panel + (j * m + b) * P, smaller(P, width - j * P) * sizeof(real))
+            memcpy(out + b * width + j * P, panel + (j * ld + b) * P, smaller(P, width - j * P) * sizeof(real))
 
 
-cdef void transpose_rows(const real *panel, long m, long n, long j, long r0, long r1, real *out) noexcept nogil:
+cdef void transpose_rows(const real *panel, long ld, long n, long j, long r0, long r1, real *out) noexcept nogil:
     """Rows r0..r1 of panel j of a matrix (m, n) into its transpose; r0 is a multiple of LANES.
-    Layout: panel [n / P][m][P], out [m / P][n rounded up to P][P].
+    Layout: panel [n / P][ld][P], out [m / P][n rounded up to P][P].
     Aliasing: none."""
     cdef long b = r0, high = panels(n) * P
     cdef const real *row
     cdef real *column
     while b < r1:
-        row = panel + (j * m + b) * P
+        row = panel + (j * ld + b) * P
         column = out + ((b // P) * high + j * P) * P + b % P
         transpose_square(row, P, smaller(LANES, r1 - b), column, LANES)
         if n - j * P > LANES:
@@ -107,16 +140,16 @@ cdef void transpose_rows(const real *panel, long m, long n, long j, long r0, lon
         b += LANES
 
 
-cdef void transpose_columns(const real *panel, long m, long n, long q, long r0, long r1, real *out) noexcept nogil:
+cdef void transpose_columns(const real *panel, long ld, long n, long q, long r0, long r1, real *out) noexcept nogil:
     """The inverse of transpose_rows for one panel of the transpose: rows r0..r1 of panel q come back.
-    Layout: panel [m / P][n rounded up to P][P], out [n / P][m][P].
+    Layout: panel [m / P][n rounded up to P][P], out [n / P][ld][P].
     Aliasing: none."""
     cdef long b = r0, high = panels(n) * P
     cdef const real *column
     cdef real *row
     while b < r1:
         column = panel + ((b // P) * high + q * P) * P + b % P
-        row = out + (q * m + b) * P
+        row = out + (q * ld + b) * P
         transpose_square(column, P, LANES, row, smaller(LANES, r1 - b))
         if n - q * P > LANES:
             transpose_square(column + LANES * P, P, LANES, row + LANES, smaller(LANES, r1 - b))

@@ -59,7 +59,7 @@ cdef void product_task(void *argument, long id, long n) noexcept nogil:
     else:
         forward_product(&p.net, &p.op, p.a, k, P, p.m, False, id, n)
     barrier_wait(&p.net.barrier, n)
-    write_rows(p.op.y, wide, p.m, share(p.m, id, n), share(p.m, id + 1, n), p.out)
+    write_rows(p.op.y, wide, p.op.ld, share(p.m, id, n), share(p.m, id + 1, n), p.out)
     restore_denormals(old)
 
 
@@ -87,7 +87,7 @@ def gemm(uintptr_t pool, uintptr_t a, uintptr_t b, uintptr_t out, long m, long k
     """out (m, n) = op(a) (m, k) op(b) (k, n). The right factor is packed, as it is once a fit; the left one is read
     where it lies unless it comes transposed."""
     cdef Product p
-    cdef size_t y = panels(n) * m * P * sizeof(real), w = panels(n) * k * P * sizeof(real)
+    cdef size_t y = panels(n) * panel_rows(m) * P * sizeof(real), w = panels(n) * k * P * sizeof(real)
     cdef size_t x = panels(k) * m * P * sizeof(real) if trans_a else 0
     cdef Buffer buffer
     try:
@@ -97,7 +97,7 @@ def gemm(uintptr_t pool, uintptr_t a, uintptr_t b, uintptr_t out, long m, long k
     if buffer is None or buffer.size < x + y + w:
         buffer = Buffer(x + y + w)
     memset(&p, 0, sizeof(p))
-    p.op.code, p.op.n_in, p.op.n_out, p.op.flat_b, p.m = DENSE, k, n, -1, m
+    p.op.code, p.op.n_in, p.op.n_out, p.op.flat_b, p.op.ld, p.m = DENSE, k, n, -1, panel_rows(m), m
     p.a, p.b, p.out, p.trans_b = <const real *> a, <const real *> b, <real *> out, trans_b
     p.net.w, p.op.y = <real *> buffer.memory, <real *> (buffer.memory + w)
     p.packed = <real *> (buffer.memory + w + y) if x else NULL
@@ -114,12 +114,12 @@ def activate(int code, uintptr_t z, uintptr_t out, double alpha, long rows, long
         activate_run(code, <real> alpha, <real *> out, rows * width)
         return
     memset(&op, 0, sizeof(op))
-    op.n_out = width
+    op.n_out, op.ld = width, rows
     op.y = <real *> aligned(panels(width) * rows * P * sizeof(real))
     if op.y == NULL:
         raise MemoryError
     pack_rows(<const real *> z, rows, width, 0, panels(width), op.y)
-    softmax_forward(&op, rows, 0, rows, False)
+    softmax_forward(&op, 0, rows, False)
     write_rows(op.y, width, rows, 0, rows, <real *> out)
     free(op.y)
 
@@ -127,7 +127,7 @@ def activate(int code, uintptr_t z, uintptr_t out, double alpha, long rows, long
 def activate_grad(int code, uintptr_t z, uintptr_t dy, uintptr_t out, double alpha, long rows, long width):
     cdef Op op
     memset(&op, 0, sizeof(op))
-    op.n_out, op.activation, op.alpha = width, code, <real> alpha
+    op.n_out, op.ld, op.activation, op.alpha = width, rows, code, <real> alpha
     op.y = <real *> aligned(panels(width) * rows * P * sizeof(real))
     op.dz = <real *> aligned(panels(width) * rows * P * sizeof(real))
     try:
@@ -136,10 +136,10 @@ def activate_grad(int code, uintptr_t z, uintptr_t dy, uintptr_t out, double alp
         pack_rows(<const real *> z, rows, width, 0, panels(width), op.y)
         pack_rows(<const real *> dy, rows, width, 0, panels(width), op.dz)
         if code == SOFTMAX:
-            softmax_forward(&op, rows, 0, rows, False)
+            softmax_forward(&op, 0, rows, False)
         elif not needs_z(&op):
             activate_run(code, op.alpha, op.y, panels(width) * rows * P)
-        backward_rows(&op, rows, 0, rows)
+        backward_rows(&op, 0, rows)
         write_rows(op.dz, width, rows, 0, rows, <real *> out)
     finally:
         free(op.y)

@@ -49,6 +49,9 @@ typedef float real;
 #define LANES (VECTOR_BYTES / 4)
 #endif
 #define P (2 * LANES)
+/* Threads that share out rows take multiples of this: of a tile and of a square to transpose, so that neither is ever
+   cut where one thread alone would not cut it. */
+#define ROWS_TOGETHER (MR == 8 ? LANES : 3 * LANES)
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 

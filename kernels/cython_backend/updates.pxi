@@ -115,3 +115,4 @@ cdef void update_from(Net *net, const Update *update, const real *gradient) noex
             if op.flat_b >= 0:
                 memcpy(block, gradient + op.flat_b + j * P, wide * sizeof(real))
                 apply_update(net, update, op.b + j * P, block, 1)
+    refresh_transposes(net)

@@ -1,0 +1,33 @@
+/* One row of a batch, from where it lies in the data to panels. */
+
+#ifndef FASTNN_GATHER_H
+#define FASTNN_GATHER_H
+
+#include "tile.h"
+
+/* Asks for a row of `bytes` to be brought into the first-level cache: the hardware foresees no shuffled row. */
+INLINE void fetch(const char *row, long bytes) {
+    for (long i = 0; i < bytes; i += 64) __builtin_prefetch(row + i);
+}
+
+/* Shapes: row (width,), as bytes times scale; out: its parts of P numbers, the last one shorter.
+   Layout: the parts of out are `jump` apart.
+   Aliasing: none. */
+static inline void scatter_bytes(const uint8_t *restrict row, real scale, long width, long jump, real *restrict out) {
+    for (; width >= P; width -= P, row += P, out += jump) {
+        for (int c = 0; c < P; c++) out[c] = (int)row[c] * scale;
+    }
+    if (width >= LANES) {
+        for (int c = 0; c < LANES; c++) out[c] = (int)row[c] * scale;
+        width -= LANES, row += LANES, out += LANES;
+    }
+    for (long c = 0; c < width; c++) out[c] = (int)row[c] * scale;
+}
+
+/* Shapes, layout, aliasing: as scatter_bytes, for a row of numbers that are taken as they are. */
+static inline void scatter_numbers(const real *restrict row, long width, long jump, real *restrict out) {
+    for (; width >= P; width -= P, row += P, out += jump) memcpy(out, row, P * sizeof(real));
+    memcpy(out, row, width * sizeof(real));
+}
+
+#endif
