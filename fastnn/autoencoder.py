@@ -148,7 +148,7 @@ class Autoencoder(Sequential):
             rows = x[start : start + _ROWS]
             y = self.predict(rows)
             target = rows.astype(dtype) * dtype.type(self.input_scale) if rows.dtype == np.uint8 else rows
-            self._network.backend.loss(mse, y, target, errors[start : start + _ROWS], np.empty_like(y))
+            self._network.backend.loss(mse, y, target, errors[start : start + _ROWS], np.empty_like(y), 0.0)
         return errors
 
     def get_config(self):

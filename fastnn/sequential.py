@@ -8,6 +8,7 @@ from . import checkpoint, losses, network, optimizers, sources, training, valida
 from . import metrics as metrics_module
 from . import targets as targets_module
 from .callbacks import dispatch
+from .kernels import losses as loss_table
 from .stack import LayerStack
 
 
@@ -65,8 +66,9 @@ class Sequential(LayerStack):
         optimizer : str or Optimizer, default "rmsprop"
             "sgd", "adam", "adamw", "rmsprop", "adagrad", "adamax", "nadam", "lion" or an instance.
         loss : str or Loss
-            "mse", "mae", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy" or an
-            instance.
+            "mse", "mae", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy", "huber",
+            "log_cosh", "poisson", "kl_divergence", "hinge", "squared_hinge", "categorical_hinge", "cosine_similarity"
+            or an instance.
         metrics : list of str or Metric, optional
             "accuracy", "mae", "mse" and what else `fastnn.metrics` has.
 
@@ -321,9 +323,11 @@ class Sequential(LayerStack):
         """
         self._need_compiled()
         y = self.predict(x, batch_size)
-        binary = self._loss.kernel == "binary_crossentropy"
+        row = loss_table.LOSS_BY_NAME[self._loss.kernel]
+        binary = row.link == "sigmoid"
         if binary or self._outputs == 1:
-            labels = (y > (0.0 if self._loss.from_logits else 0.5)).astype(np.int32)
+            threshold = 0.5 if row.link and not self._loss.from_logits else row.threshold
+            labels = (y > threshold).astype(np.int32)
             labels = labels[:, 0] if self._outputs == 1 else labels
         else:
             labels = y.argmax(axis=1).astype(np.int32)

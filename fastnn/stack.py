@@ -258,6 +258,7 @@ class LayerStack:
             from_logits=loss.from_logits,
             input_scale=self.input_scale,
             target_scale=scale,
+            loss_parameter=loss.parameter,
         )
 
     def _inference_plan(self, row=None, scale=1.0):

@@ -8,6 +8,8 @@ import numpy as np
 from . import validation
 from .kernels import losses as table
 
+_HINGES = ("hinge", "squared_hinge")
+_BINARY = ("binary_crossentropy", *_HINGES)
 _CROSSENTROPIES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 
 
@@ -68,12 +70,26 @@ def check(y, name, wanted):
     """
     if wanted.row.labels:
         return _with_classes(y, name, wanted, wanted.outputs)
-    values = validation.array(y, name, strings=wanted.loss == "binary_crossentropy" and wanted.outputs == 1)
+    values = validation.array(y, name, strings=wanted.loss in _BINARY and wanted.outputs == 1)
     if values.dtype.kind == "U":
         result = _with_classes(values, name, wanted, 2)
         result.y = result.y[:, None].astype(wanted.dtype)
+        result.y = _signs(result.y, name, wanted) if wanted.loss in _HINGES else result.y
         return result
-    return Targets(numbers(values, name, wanted), wanted.loss, 1.0, wanted.classes)
+    y = numbers(values, name, wanted)
+    return Targets(_signs(y, name, wanted) if wanted.loss in _HINGES else y, wanted.loss, 1.0, wanted.classes)
+
+
+def _signs(y, name, wanted):
+    """Return targets of a hinge, -1 and 1 or 0 and 1, as -1 and 1."""
+    y = y.astype(wanted.dtype)
+    low = y.min()
+    wrong = (y != 1) & ((y != low) if low in (0, -1) else True)
+    if wrong.any():
+        raise ValueError(
+            f"{name} must be -1 and 1, or 0 and 1, for the loss {wanted.loss!r}, got {y[wrong][0].item()!r}"
+        )
+    return np.where(y == 1, y, -1).astype(wanted.dtype)
 
 
 def check_classes(y, name, wanted):
@@ -137,7 +153,7 @@ def class_weights(targets, weights, outputs):
     y = targets.y
     if y.ndim == 1:
         index, n_classes = y, outputs
-    elif targets.loss == "binary_crossentropy" and outputs == 1:
+    elif targets.loss in _BINARY and outputs == 1:
         index, n_classes = (y[:, 0] > 0.5).astype(np.int64), 2
     elif outputs > 1 and (targets.loss == "categorical_crossentropy" or is_one_hot(y)):
         index, n_classes = y.argmax(axis=1), outputs

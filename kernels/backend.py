@@ -42,7 +42,7 @@ Probes: thin doors to the code that `train` runs, so that what is tested is what
 `gemm(a, b, out, trans_a, trans_b, threads)`: ``out = op(a) @ op(b)``; real matrices.
 `activate(code, z, out, alpha)`: rows (n, width); out may be z.
 `activate_grad(code, z, dy, out, alpha)`: gradient by z, given the gradient by the activation; out may be dy.
-`loss(code, z, y, values, gradient)`: values (n,) and gradient (n, O) of each row, not divided by the rows.
+`loss(code, z, y, values, gradient, parameter)`: values (n,) and gradient (n, O) of each row, not divided by the rows.
 `dropout_mask(seed, step, op, out, rate)`: out (rows, columns), uint8: 1 where kept.
 
 Results do not depend on the number of threads, bit for bit, nor on how an epoch is cut into calls.

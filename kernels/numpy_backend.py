@@ -79,7 +79,7 @@ def _batch(workspace, x, y, weights, rows):
 
 def _loss(plan, z, t, w):
     """Per-row losses summed with their weights, then each metric: (1 + metrics,) in float64."""
-    loss = LOSSES[plan.loss].value(z, t)
+    loss = LOSSES[plan.loss].value(z, t, plan.loss_parameter)
     metrics = [METRICS[code].value(z, t, plan.threshold) for code in plan.metrics]
     return np.array([s.sum(dtype=np.float64) for s in (loss if w is None else loss * w, *metrics)])
 
@@ -111,7 +111,7 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None):
         out[...] = after.forward(z, after.alpha)
     if not np.isfinite(sums[0]):
         return sums
-    dy = LOSSES[plan.loss].gradient(z, t) * (1.0 / len(x))
+    dy = LOSSES[plan.loss].gradient(z, t, plan.loss_parameter) * (1.0 / len(x))
     if w is not None:
         dy *= w[:, None]
     for i in reversed(range(len(plan.ops))):
@@ -206,9 +206,9 @@ def activate_grad(code, z, dy, out, alpha):
 
 
 @_reference
-def loss(code, z, y, values, gradient):
-    values[...] = LOSSES[code].value(z, y)
-    gradient[...] = LOSSES[code].gradient(z, y)
+def loss(code, z, y, values, gradient, parameter):
+    values[...] = LOSSES[code].value(z, y, parameter)
+    gradient[...] = LOSSES[code].gradient(z, y, parameter)
 
 
 def dropout_mask(seed, step, op, out, rate):

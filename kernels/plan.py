@@ -40,10 +40,12 @@ class Plan:
         float32 or float64: parameters, activations and gradients.
     loss : int
         Code of the loss.
+    loss_parameter : float
+        Its parameter, such as the label smoothing; 0 where it has none.
     metrics : ndarray of int64, shape (n_metrics,)
         Codes of the metrics that training sums.
     threshold : float
-        What `binary_accuracy` compares the last operation's output with: 0 for logits, 0.5 otherwise.
+        What `binary_accuracy` compares the last operation's output with: 0 for logits and hinges, 0.5 otherwise.
     optimizer : int
         Code of the optimiser.
     hyper : ndarray of float64, shape (n_hyper,)
@@ -60,6 +62,7 @@ class Plan:
     n_params: int
     dtype: np.dtype
     loss: int
+    loss_parameter: float
     metrics: np.ndarray
     threshold: float
     optimizer: int
@@ -146,6 +149,7 @@ class PlanBuilder:
         from_logits=False,
         input_scale=1.0,
         target_scale=1.0,
+        loss_parameter=None,
     ):
         """Finish the plan.
 
@@ -162,6 +166,8 @@ class PlanBuilder:
             Whether the network's output is the logits of a cross-entropy, and not its probabilities.
         input_scale, target_scale : float
             Factors for uint8 inputs and targets.
+        loss_parameter : float, optional
+            The loss's parameter, if it is not its row's default.
 
         Returns
         -------
@@ -170,12 +176,14 @@ class PlanBuilder:
         Raises
         ------
         ValueError
-            If the loss does not fit the last activation, a metric does not fit the loss, or a hyper-parameter is
-            unknown to the optimiser.
+            If the loss does not fit the last activation or has no parameter, a metric does not fit the loss, or a
+            hyper-parameter is unknown to the optimiser.
         """
         ops = [list(op) for op in self._ops] or [[ELEMENTWISE, self.width, self.width, activations.LINEAR, -1, -1]]
         rates = [list(r) for r in self._rates] or [[0.0, 0.0]]
         row = losses.LOSS_BY_NAME[loss]
+        if loss_parameter is not None and row.parameter is None:
+            raise ValueError(f"the loss {loss!r} has no parameter, got {loss_parameter!r}")
         absorbed = activations.LINEAR
         if row.link is not None and not from_logits:
             absorbed = activations.BY_NAME[row.link].code
@@ -210,8 +218,9 @@ class PlanBuilder:
             n_params=self.n_params,
             dtype=np.dtype(dtype),
             loss=row.code,
+            loss_parameter=float((row.parameter or 0.0) if loss_parameter is None else loss_parameter),
             metrics=np.array([m.code for m in metric_rows], dtype=np.int64),
-            threshold=0.0 if row.link is not None else 0.5,
+            threshold=row.threshold,
             optimizer=chosen.code,
             hyper=np.array(list({**chosen.hyper, **(hyper or {})}.values()), dtype=np.float64),
             n_slots=len(chosen.slots),

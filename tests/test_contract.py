@@ -37,6 +37,9 @@ CASES = {
         {"optimizer": "momentum"},
     ),
     "dense targets": ("9 20 sigmoid 5 softmax", 45, 16, {"loss": "categorical_crossentropy", "metrics": ACCURACY}),
+    "smoothed labels": ("9 20 tanh 5 softmax", 45, 16, {**SPARSE, "loss_parameter": 0.2}),
+    "counts": ("9 35 tanh 3 softplus", 45, 16, {"loss": "poisson", "metrics": ERRORS, **ADAM}),
+    "angles": ("9 20 tanh 37", 45, 16, {"loss": "cosine_similarity", **ADAM}),
     "inner softmax": ("5 8 softmax 33 3", 45, 16, {"loss": "mae", "metrics": ["mae"], "optimizer": "adamw"}),
 }
 # Big enough for a backend to share the work out, with odd sizes everywhere; the classifier of three layers twice.
@@ -524,10 +527,10 @@ def test_evaluate_is_the_loss_of_forward(backend, dtype, name):
     fit = Fit.of(backend, c)
     z = fit.forward(c.x).astype(np.float64)
     t = oracles.one_hot(c.y, z.shape[1], np.float64) if loss.labels else c.y.astype(np.float64)
-    exact = oracles.find(oracles.LOSSES, loss.name)[0](z, t)
+    exact = oracles.find(oracles.LOSSES, loss.name)[0](z, t, c.plan.loss_parameter)
     sums = fit.evaluate(c.x, c.y, c.weights)
     # Each row's value has the error of its row in the table; the sum in float64 adds none to speak of.
-    allowed = loss.ulps * np.finfo(dtype).eps * np.sum((1 + exact) * c.weights)
+    allowed = loss.ulps * np.finfo(dtype).eps * np.sum((1 + np.abs(exact)) * c.weights)
     assert abs(sums[0] - np.sum(exact * c.weights)) <= allowed
     assert abs(fit.evaluate(c.x, c.y)[0] - np.sum(exact)) <= allowed
     for name, got in zip(options.get("metrics", ()), sums[1:], strict=True):
@@ -557,8 +560,9 @@ def test_training_and_inference_modes(backend, name):
     drawn = masks(backend, c.plan, batch)
     t = oracles.one_hot(y, c.plan.n_outputs, np.float64) if loss.labels else y
     value = oracles.find(oracles.LOSSES, loss.name)[0]
-    trained = np.sum(value(oracles.network(layers, params, x, drawn)[0], t))
-    inferred = np.sum(value(oracles.network([la for la in layers if la[0] != "dropout"], params, x, ())[0], t))
+    a = c.plan.loss_parameter
+    trained = np.sum(value(oracles.network(layers, params, x, drawn)[0], t, a))
+    inferred = np.sum(value(oracles.network([la for la in layers if la[0] != "dropout"], params, x, ())[0], t, a))
     assert fit.loss_grad(x, y)[1][0] == pytest.approx(trained, rel=1e-12)
     assert fit.evaluate(x, y)[0] == pytest.approx(inferred, rel=1e-12)
     assert (trained != inferred) == bool(drawn)

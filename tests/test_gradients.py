@@ -13,7 +13,7 @@ from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.losses import LOSSES
 from helpers import backends, oracles
 from helpers.compare import relative
-from helpers.nets import SEED, Fit, case, masks, parse
+from helpers.nets import SEED, Fit, case, ending, masks, parse
 
 # Central differences of the fourth order err by about H**4 / 30 times a fifth derivative, 1e-21 here, and by rounding,
 # eps / H = 2e-11 of a loss near 1, for gradients of norm 0.01 and more.
@@ -25,6 +25,17 @@ TOLERANCE_FLOAT32 = 1e-5
 # A kink (relu at 0, mae at its target) closer than this spoils the difference.
 MARGIN = 1e-3
 
+# Losses with kinks: what is zero there.
+KINKS = {
+    "mae": lambda z, t, a: z - t,
+    "huber": lambda z, t, a: abs(z - t) - a,
+    "hinge": lambda z, t, a: 1 - z * t,
+    "squared_hinge": lambda z, t, a: 1 - z * t,
+    "categorical_hinge": lambda z, t, a: np.append(
+        oracles.LOSSES["categorical_hinge"][0](z, t, a), np.diff(np.sort(z - t * z)[:, -2:])
+    ),
+}
+
 names = [row.name for row in ACTIVATIONS]
 
 
@@ -35,7 +46,7 @@ def oracle_loss(c, layers, kept, weights):
     value = oracles.find(oracles.LOSSES, row.name)[0]
 
     def loss(params):
-        values = value(oracles.network(layers, params, c.x, kept), t)
+        values = value(oracles.network(layers, params, c.x, kept), t, c.plan.loss_parameter)
         return np.sum(values if weights is None else values * weights, axis=-1) / len(c.x)
 
     return loss
@@ -56,10 +67,11 @@ def smooth_around(c, layers, kept):
             z = oracles.network(layers[:i], c.params[None, : sizes(layers[:i], c.x.shape[1])], c.x, kept[: len(before)])
             if np.abs(z[z != 0]).min(initial=1) < MARGIN:  # what dropout made zero stays zero
                 return False
-    if LOSSES[c.plan.loss].name == "mae":
-        z = oracles.network(layers, c.params[None], c.x, kept)[0]
-        return np.abs(z - c.y).min() > MARGIN
-    return True
+    name = LOSSES[c.plan.loss].name
+    if name not in KINKS:
+        return True
+    z = oracles.network(layers, c.params[None], c.x, kept)[0]
+    return np.abs(KINKS[name](z, c.y, c.plan.loss_parameter)).min() > MARGIN
 
 
 def sizes(layers, width):
@@ -72,12 +84,15 @@ def sizes(layers, width):
 
 
 @functools.cache
-def problem(text, loss, weighted, rows=5):
+def problem(text, loss, weighted, rows=5, parameter=None):
     """A float64 case, its weights, its loss and its gradient by differences; drawn anew until no kink is near."""
     from_logits = True  # the loss sees what the last layer gives, whichever it is
+    text += ending(loss, from_logits)
     layers = parse(text)[1]
     for seed in range(50):
-        c = case(text, rows, rows, seed=seed, loss=loss, from_logits=from_logits, dtype="float64")
+        c = case(
+            text, rows, rows, seed=seed, loss=loss, from_logits=from_logits, dtype="float64", loss_parameter=parameter
+        )
         kept = masks(backends.REFERENCE, c.plan, rows)
         if smooth_around(c, layers, kept):
             weights = c.weights if weighted else None
@@ -86,14 +101,15 @@ def problem(text, loss, weighted, rows=5):
     raise AssertionError("every draw has a kink nearby")
 
 
-def check(backend, text, loss, weighted=False):
-    c, weights, value, expected = problem(text, loss, weighted)
+def check(backend, text, loss, weighted=False, parameter=None):
+    c, weights, value, expected = problem(text, loss, weighted, parameter=parameter)
+    text += ending(loss, from_logits=True)
     assert np.linalg.norm(expected) > 1e-3, "a gradient of nothing tests nothing"
     gradient, sums = Fit.of(backend, c).loss_grad(c.x, c.y, weights)
     assert sums[0] / len(c.x) == pytest.approx(value, rel=1e-12)
     assert relative(gradient, expected) < TOLERANCE
     # The same in float32, which has kernels of its own.
-    low = case(text, len(c.x), len(c.x), loss=loss, from_logits=True, dtype="float32")
+    low = case(text, len(c.x), len(c.x), loss=loss, from_logits=True, dtype="float32", loss_parameter=parameter)
     x, y, params = (a if a.dtype == np.int32 else a.astype(np.float32) for a in (c.x, c.y, c.params))
     weights = None if weights is None else weights.astype(np.float32)
     gradient, sums = Fit(backend, low.plan, params).loss_grad(x, y, weights)
@@ -129,6 +145,12 @@ def test_every_place_of_an_operation(backend, activation, text):
 @pytest.mark.parametrize("loss", [row.name for row in LOSSES])
 def test_weights_and_dropout_with_each_loss(backend, loss):
     check(backend, "5 9 tanh drop0.5 6 gelu 4", loss, weighted=True)
+
+
+@pytest.mark.parametrize("loss", [row.name for row in LOSSES if row.parameter is not None])
+@pytest.mark.parametrize("parameter", [0.1, 0.7])
+def test_loss_parameter(backend, loss, parameter):
+    check(backend, "4 7 tanh 3", loss, weighted=True, parameter=parameter)
 
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
@@ -170,7 +192,7 @@ def test_kinks_take_the_slope_from_the_left(backend, dtype):
         assert gradient[0] == 2 * slope, activation
     c = case("3", 4, 4, dtype=dtype, loss="mae")
     values, gradient = np.empty(4, dtype), np.full((4, 3), np.nan, dtype)
-    backend.loss(c.plan.loss, c.y, c.y.copy(), values, gradient)
+    backend.loss(c.plan.loss, c.y, c.y.copy(), values, gradient, 0.0)
     assert not gradient.any()
 
 

@@ -1,44 +1,50 @@
-"""Values that Keras 3.15 computed once in float64, beside those of every backend.
+"""Values that Keras computed once in float64, beside those of every backend; see values/keras_kernels.py."""
 
-Each group says with what it was made. The first lines were always:
-``KERAS_BACKEND=jax JAX_ENABLE_X64=1``, ``import keras, numpy as np``, ``keras.config.set_floatx("float64")``.
-"""
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.nets import Fit, build
 
-from fastnn import optimizers
+import fastnn
+from fastnn import losses, optimizers
 
-# Three steps of each optimizer from W: v = keras.Variable(W); o = getattr(keras.optimizers, name)(0.1); o.build([v]);
-# for g in GRADIENTS: o.apply([keras.ops.convert_to_tensor(g)], [v]); print(np.array(v))
-W = np.array([1.0, -2.0, 0.5, 0.25])
-GRADIENTS = np.array([[0.5, -0.25, 0.0, 1.5], [-1.0, 0.125, 0.75, -0.5], [0.25, 0.25, -2.0, 0.0]])
-STEPS = {
-    "Adagrad": [
-        [0.9154845866007779, -1.9379826517876537, 0.5, 0.1521507911238817],
-        [1.0015508799955246, -1.9676000873619435, 0.40785573942919084, 0.18315947417486297],
-        [0.9805157226445483, -2.018564795915638, 0.5004791073654086, 0.18315947417486297],
-    ],
-    "Adamax": [
-        [0.900000019999996, -1.900000039999984, 0.5, 0.1500000066666662],
-        [0.9289473855263121, -1.878926343153669, 0.4473684280701745, 0.12014559283962464],
-        [0.9379970246663923, -1.90254256986954, 0.4718149213127945, 0.1012887109980669],
-    ],
-    "Nadam": [
-        [0.8937212409248747, -1.893721262180618, 0.5, 0.1437212267543745],
-        [0.9818878037093979, -1.9329807683424827, 0.39783281028971973, 0.1692029956093312],
-        [0.9626750397241746, -2.0019659355493085, 0.4948803239569892, 0.16458957124481322],
-    ],
-    "Lion": [[0.9, -1.9, 0.5, 0.15], [1.0, -2.0, 0.4, 0.25], [0.9, -2.1, 0.5, 0.15]],
-}
+KERAS = json.loads((Path(__file__).parent / "values" / "keras_kernels.json").read_text())
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", KERAS["optimizers"])
 def test_optimizer_steps(backend, name):
     optimizer = getattr(optimizers, name)(0.1)
     plan = build("4 1nb", optimizer=optimizer.kernel, hyper=optimizer.hyper, dtype="float64")
-    fit = Fit(backend, plan, W)
-    for step, (gradient, expected) in enumerate(zip(GRADIENTS, STEPS[name], strict=True)):
-        fit.update(gradient, optimizer.learning_rate, step)
+    fit = Fit(backend, plan, np.array(KERAS["w"]))
+    for step, (gradient, expected) in enumerate(zip(KERAS["gradients"], KERAS["optimizers"][name], strict=True)):
+        fit.update(np.array(gradient), optimizer.learning_rate, step)
         np.testing.assert_allclose(fit.host()[0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("case", KERAS["losses"], ids=lambda case: case["name"])
+def test_loss_and_its_gradient(backend, case):
+    check_loss(backend, getattr(losses, case["name"])(**case["config"]), case["targets"], case)
+
+
+def test_smoothed_labels_are_smoothed_one_hot_rows(backend):
+    case = next(case for case in KERAS["losses"] if case["name"] == "CategoricalCrossentropy")
+    loss = losses.SparseCategoricalCrossentropy(**case["config"])
+    check_loss(backend, loss, np.argmax(case["targets"], axis=1), case)
+
+
+def check_loss(backend, loss, targets, case):
+    """The gradient by the outputs is that by the bias of a layer of weights zero, one row at a time."""
+    model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(1,))], backend=backend.NAME, dtype="float64", seed=0)
+    model.compile("sgd", loss)
+    total, x = 0.0, np.ones((1, 1))
+    for row, (z, w) in enumerate(zip(KERAS["outputs"], KERAS["weights"], strict=True)):
+        model.set_weights([np.zeros((1, 3)), z])
+        y = np.asarray(targets)[row : row + 1]
+        total += model.evaluate(x, y, sample_weight=[w])
+        model.fit(x, y, sample_weight=[w], verbose=0)
+        slope = (z - model.get_weights()[1]) / 0.01
+        # Keras rounds the reciprocal of a count to float32.
+        np.testing.assert_allclose(slope / 2, case["gradient"][row], rtol=1e-7, atol=1e-12)
+    assert total / 2 == pytest.approx(case["value"], rel=1e-7)

@@ -56,6 +56,8 @@ def build(*parts, **options):
         (lambda: optimizers.get("adm"), ValueError, "'adm'. Did you mean 'adam'"),
         (lambda: optimizers.get(3), TypeError, "optimizer .* 3"),
         (lambda: losses.get("mean_squared"), ValueError, "'mean_squared'. Did you mean 'mean_squared_error'"),
+        (lambda: losses.Huber(0.0), ValueError, "delta .* above 0.0, got 0.0"),
+        (lambda: losses.CategoricalCrossentropy(label_smoothing=1.5), ValueError, "label_smoothing .* 1.5"),
         (lambda: losses.get(None), TypeError, "loss"),
         (lambda: losses.BinaryCrossentropy(from_logits="yes"), TypeError, "from_logits"),
         (lambda: metrics.get("acuracy"), ValueError, "'acuracy'. Did you mean 'accuracy'"),
@@ -247,7 +249,9 @@ def test_declarations_survive_json():
         (optimizers, optimizers.AdamW(0.25, 0.5, 0.75, 0.125, 1e-3)),
         (optimizers, optimizers.Adagrad(0.25, 0.5, 1e-3)),
         (optimizers, optimizers.Lion(0.25, 0.5, 0.75)),
-        (losses, losses.BinaryCrossentropy(from_logits=True)),
+        (losses, losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.25)),
+        (losses, losses.Huber(0.5)),
+        (losses, losses.CosineSimilarity()),
         (initializers, initializers.RandomUniform(-1.0, 2.0)),
     ]:
         config = json.loads(json.dumps(module.serialize(instance)))

@@ -12,7 +12,7 @@ from fastnn.kernels.losses import LOSSES, METRICS
 from fastnn.kernels.optimizers import OPTIMIZERS
 from helpers import oracles
 from helpers.compare import kind, same_bits, ulps
-from helpers.nets import Fit, build
+from helpers.nets import OUTPUTS, Fit, build, draw_targets
 
 # One vector or tile less one, itself and one more, for those of 4 to 48; and primes.
 WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 97, 127, 128, 129)
@@ -165,44 +165,60 @@ def test_softmax_of_equal_and_of_distant_values(backend, dtype):
 # Losses
 
 
-def loss_of(backend, row, z, y):
+def loss_of(backend, row, z, y, parameter=None):
     values, gradient = np.full(len(z), np.nan, z.dtype), np.full_like(z, np.nan)
-    backend.loss(row.code, z, y, values, gradient)
+    backend.loss(row.code, z, y, values, gradient, default_parameter(row, parameter))
     return values, gradient
 
 
-def exact_loss(row, z, y):
+def default_parameter(row, parameter=None):
+    return (row.parameter or 0.0) if parameter is None else parameter
+
+
+def exact_loss(row, z, y, parameter=None):
     with np.errstate(all="ignore"):
         t = oracles.one_hot(y, z.shape[1], z.dtype) if row.labels else y
         z, t = oracles.extended(z, t)
-        value, gradient = oracles.find(oracles.LOSSES, row.name)
-        return value(z, t), gradient(z, t)
+        a = default_parameter(row, parameter)
+        return [function(z, t, a) for function in oracles.find(oracles.LOSSES, row.name)]
 
 
 def loss_targets(row, shape, rng, dtype):
-    if row.labels:
-        return rng.integers(0, shape[1], shape[0]).astype(np.int32)
-    if row.link is None:
-        return rng.normal(0, 1, shape).astype(dtype)
-    t = rng.random(shape)
-    return (t / t.sum(axis=1, keepdims=True) if row.link == "softmax" else t).astype(dtype)
+    y = draw_targets(row, shape, rng)
+    return y if row.labels else y.astype(dtype)
+
+
+def loss_outputs(row, shape, rng, dtype, size=5.0):
+    return rng.uniform(*OUTPUTS.get(row.name, (-size, size)), shape).astype(dtype)
 
 
 @each_loss
 def test_loss(backend, dtype, row):
     rng = np.random.default_rng(5)
     for rows, width in [(1, w) for w in WIDTHS] + [(w, 10) for w in WIDTHS] + [(7, 1), (33, 3), (5, 784)]:
-        z = rng.uniform(-5, 5, (rows, width)).astype(dtype)
+        z = loss_outputs(row, (rows, width), rng, dtype)
         y = loss_targets(row, z.shape, rng, dtype)
         for got, exact in zip(loss_of(backend, row, z, y), exact_loss(row, z, y), strict=True):
             assert ulps(got, exact, dtype) <= row.ulps, (rows, width)
+
+
+@pytest.mark.parametrize("row", [row for row in LOSSES if row.parameter is not None], ids=lambda row: row.name)
+@pytest.mark.parametrize("parameter", [0.05, 0.4, 1.0])
+def test_loss_parameter(backend, dtype, row, parameter):
+    rng = np.random.default_rng(11)
+    for width in (1, 2, 10, 33, 64):
+        z = loss_outputs(row, (9, width), rng, dtype)
+        y = loss_targets(row, z.shape, rng, dtype)
+        for got, exact in zip(loss_of(backend, row, z, y, parameter), exact_loss(row, z, y, parameter), strict=True):
+            assert ulps(got, exact, dtype) <= row.ulps, width
+    assert not same_bits(loss_of(backend, row, z, y, parameter), loss_of(backend, row, z, y, parameter / 2))
 
 
 @pytest.mark.parametrize("row", [row for row in LOSSES if not row.labels], ids=lambda row: row.name)
 def test_loss_of_extreme_targets(backend, dtype, row):
     """Zeros and ones, targets that do not add up to one, and outputs that hit their target."""
     rng = np.random.default_rng(6)
-    z = rng.normal(0, 2, (40, 9)).astype(dtype)
+    z = loss_outputs(row, (40, 9), rng, dtype, 4.0)
     y = rng.integers(0, 2, z.shape).astype(dtype)
     y[3], y[4] = 0, 1
     if row.link is None:
@@ -230,7 +246,7 @@ def test_loss_of_what_is_not_finite(backend, dtype, row):
     """A row's value is finite exactly where the row's formula says so; NaN always shows; other rows are unharmed."""
     rng = np.random.default_rng(8)
     for width in (1, 3, 17, 40):
-        clean = rng.normal(0, 1, (9, width)).astype(dtype)
+        clean = loss_outputs(row, (9, width), rng, dtype, 2.0)
         y = loss_targets(row, clean.shape, rng, dtype)
         values, gradient = loss_of(backend, row, clean, y)
         assert np.isfinite(values).all()
@@ -239,7 +255,7 @@ def test_loss_of_what_is_not_finite(backend, dtype, row):
             z[4, width // 2] = bad
             got, slope = loss_of(backend, row, z, y)
             with np.errstate(all="ignore"):
-                formula = row.value(z, y)
+                formula = row.value(z, y, default_parameter(row))
             assert np.isfinite(got[4]) == np.isfinite(formula[4]), (width, bad)
             others = np.arange(9) != 4
             assert same_bits((got[others], slope[others]), (values[others], gradient[others]))
@@ -266,7 +282,7 @@ def test_metric(backend, dtype, metric, loss):
     value = oracles.find(oracles.METRICS, metric.name)
     for rows, width in [(1, w) for w in WIDTHS] + [(w, 3) for w in WIDTHS] + [(50, 2), (50, 10)]:
         plan = build(str(width), loss=loss.name, metrics=[metric.name], dtype=dtype, from_logits=True)
-        assert plan.threshold == (0.0 if loss.link else 0.5)
+        assert plan.threshold == (0.0 if loss.link or loss.name in ("hinge", "squared_hinge") else 0.5)
         # Few different numbers: ties, and numbers that are just the threshold.
         z = (rng.integers(-4, 5, (rows, width)) / 4).astype(dtype)
         if loss.labels:

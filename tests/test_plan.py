@@ -90,7 +90,8 @@ def test_a_link_is_absorbed(loss):
         last = len(plan.ops) - 1
         assert plan.output_activation == CODE[link]
         assert plan.ops[last, 3] == LINEAR
-        assert plan.threshold == 0.0
+        assert (plan.threshold, plan.loss_parameter) == (0.0, 0.0)
+        assert build(text, loss=loss, loss_parameter=0.1).loss_parameter == 0.1
         assert plan.activation_after(last) == CODE[link]
         assert all(plan.activation_after(i) == LINEAR for i in range(last))
 
@@ -164,6 +165,7 @@ def test_a_plan_is_data():
             {"loss": "sparse_categorical_crossentropy", "metrics": ["binary_accuracy"]},
             r"'binary_accuracy' is not computed.*takes labels",
         ),
+        ("2 3", {"loss": "mse", "loss_parameter": 0.1}, r"'mse' has no parameter, got 0.1"),
         ("2 3", {"optimizer": "adam", "hyper": {"beta1": 0.9}}, r"adam has no hyper-parameter 'beta1'.*'beta_1'"),
         ("2 3", {"optimizer": "sgd", "hyper": {"momentum": 0.9}}, r"sgd has no hyper-parameter 'momentum'"),
     ],

@@ -6,7 +6,7 @@ from fastnn.kernels.losses import LOSS_BY_NAME, LOSSES
 from fastnn.kernels.optimizers import OPTIMIZERS
 from helpers import backends
 from helpers.compare import relative, same_bits
-from helpers.nets import Fit, case
+from helpers.nets import ENDINGS, Fit, case
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +30,8 @@ def problems(draw):
     from_logits = draw(st.booleans())
     if link and not from_logits:
         words += [draw(dense), link]
+    elif loss in ENDINGS:
+        words.append(ENDINGS[loss])
     metrics = ["categorical_accuracy"]
     if not LOSS_BY_NAME[loss].labels:
         metrics.append("binary_accuracy")

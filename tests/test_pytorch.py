@@ -5,7 +5,7 @@ import pytest
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.losses import LOSSES
 from helpers.compare import relative
-from helpers.nets import Fit, case, parse
+from helpers.nets import Fit, case, ending, parse
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; it is an oracle where it is")
 
@@ -57,13 +57,21 @@ def torch_loss(row):
         "binary_crossentropy": functional.binary_cross_entropy_with_logits,
         "categorical_crossentropy": functional.cross_entropy,
         "sparse_categorical_crossentropy": lambda z, t: functional.cross_entropy(z, t.long()),
+        "huber": functional.huber_loss,
+        "log_cosh": lambda z, t: torch.log(torch.cosh(z - t)).mean(),
+        "poisson": lambda z, t: functional.poisson_nll_loss(z, t, log_input=False, eps=1e-7),
+        "kl_divergence": lambda z, t: functional.kl_div(torch.log(z), t, reduction="batchmean"),
+        "hinge": lambda z, t: torch.relu(1 - z * t).mean(),
+        "squared_hinge": lambda z, t: (torch.relu(1 - z * t) ** 2).mean(),
+        "categorical_hinge": lambda z, t: torch.relu(1 + (z - z * t).amax(1) - (z * t).sum(1)).mean(),
+        "cosine_similarity": lambda z, t: -functional.cosine_similarity(z, t, dim=1).mean(),
     }[row.name]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda row: row.name)
 @pytest.mark.parametrize("activation", names)
 def test_gradient_of_pytorch(backend, activation, loss):
-    text = f"6 11 {activation} 5nb {activation} 4"
+    text = f"6 11 {activation} 5nb {activation} 4" + ending(loss.name, from_logits=True)
     c = case(text, 9, 9, loss=loss.name, from_logits=True, dtype="float64")
     module = torch_network(text)
     load(module, c.params)

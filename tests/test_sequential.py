@@ -357,3 +357,22 @@ def test_predict_says_what_it_did_when_asked(capsys):
     assert capsys.readouterr().out == ""
     assert model.predict(x, verbose=1).tobytes() == quiet.tobytes()
     assert capsys.readouterr().out.startswith("5 samples in ")
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+@pytest.mark.parametrize("targets", [[0, 1, 1, 0], [-1, 1, 1, -1], [0.0, 1.0, 1.0, 0.0], ["no", "yes", "yes", "no"]])
+def test_targets_of_hinges(loss, targets):
+    """0 and 1, as in Keras, and two names, mean -1 and 1; the answer is yes above zero."""
+    x = np.array([[-1.0], [2.0], [1.0], [-2.0]], "f4")
+    model = fastnn.Sequential([Dense(1, use_bias=False, input_shape=(1,))], seed=0)
+    model.compile("sgd", loss, metrics=["accuracy"])
+    model.fit(x, targets, epochs=20, verbose=0)
+    assert model.evaluate(x, targets, return_dict=True)["accuracy"] == 1.0
+    names = ["no", "yes"] if isinstance(targets[0], str) else [0, 1]
+    assert model.predict_classes(x).tolist() == [names[i] for i in (0, 1, 1, 0)]
+    model.set_weights([[[0.25]]])
+    margins = np.array([0.75, 0.5, 0.75, 0.5])
+    expected = np.mean(margins if loss == "hinge" else margins**2)
+    assert model.evaluate(x, targets)[0] == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match=f"-1 and 1, or 0 and 1, for the loss '{loss}', got 2.0"):
+        model.fit(x, [0, 1, 2, 0])

@@ -178,10 +178,10 @@ def activate_grad(code, z, dy, out, alpha):
     _module(z.dtype).activate_grad(code, _address(z), _address(dy), _address(out), alpha, *z.shape)
 
 
-def loss(code, z, y, values, gradient):
+def loss(code, z, y, values, gradient, parameter):
     labels = LOSSES[code].labels
     addresses = (_address(y), 0) if labels else (0, _address(y))
-    _module(z.dtype).loss(code, _address(z), *addresses, _address(values), _address(gradient), *z.shape)
+    _module(z.dtype).loss(code, _address(z), *addresses, _address(values), _address(gradient), parameter, *z.shape)
 
 
 def dropout_mask(seed, step, op, out, rate):

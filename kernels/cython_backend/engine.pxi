@@ -56,6 +56,7 @@ cdef class Engine:
         net.packed = at
         net.n_slots = plan.n_slots
         net.loss, net.optimizer, net.output_activation = plan.loss, plan.optimizer, plan.output_activation
+        net.loss_parameter = plan.loss_parameter
         net.n_metrics = len(plan.metrics)
         for i in range(net.n_metrics):
             net.metrics[i] = plan.metrics[i]

@@ -30,6 +30,7 @@ cdef extern from "gather.h" nogil:
 cdef extern from "elementary.h" nogil:
     real exp_(real x)
     real log_(real x)
+    real sqrt_(real x)
     real abs_(real x)
     real tanh_(real x)
     real sigmoid(real x)
@@ -79,7 +80,8 @@ ctypedef void (*pool_run_t)(pool_task task, void *argument, long n) noexcept nog
 cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     DENSE = 0
     LINEAR = 0, RELU = 1, LEAKY_RELU = 2, ELU = 3, GELU = 4, SILU = 5, TANH = 6, SIGMOID = 7, SOFTPLUS = 8, SOFTMAX = 9
-    MSE = 0, MAE = 1, BINARY = 2, CATEGORICAL = 3, SPARSE = 4
+    MSE = 0, MAE = 1, BINARY = 2, CATEGORICAL = 3, SPARSE = 4, HUBER = 5, LOG_COSH = 6, POISSON = 7, KL_DIVERGENCE = 8
+    HINGE = 9, SQUARED_HINGE = 10, CATEGORICAL_HINGE = 11, COSINE = 12
     CATEGORICAL_ACCURACY = 0, BINARY_ACCURACY = 1, METRIC_MAE = 2, METRIC_MSE = 3
     SGD = 0, MOMENTUM = 1, ADAM = 2, ADAMW = 3, RMSPROP = 4, ADAGRAD = 5, ADAMAX = 6, NADAM = 7, LION = 8
     MAX_SLOTS = 2
@@ -139,6 +141,7 @@ cdef struct Net:
     int output_activation
     int n_metrics
     int metrics[MAX_METRICS]
+    real loss_parameter
     real threshold
     real input_scale
     real target_scale

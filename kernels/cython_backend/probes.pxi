@@ -146,8 +146,8 @@ def activate_grad(int code, uintptr_t z, uintptr_t dy, uintptr_t out, double alp
         free(op.dz)
 
 
-def loss(int code, uintptr_t z, uintptr_t labels, uintptr_t t, uintptr_t values, uintptr_t gradient, long rows,
-         long width):
+def loss(int code, uintptr_t z, uintptr_t labels, uintptr_t t, uintptr_t values, uintptr_t gradient, double parameter,
+         long rows, long width):
     cdef long b, label = 0
     cdef size_t bytes = panels(width) * rows * P * sizeof(real)
     cdef real *zp = <real *> aligned(bytes)
@@ -162,7 +162,7 @@ def loss(int code, uintptr_t z, uintptr_t labels, uintptr_t t, uintptr_t values,
         for b in range(rows):
             if labels:
                 label = (<const int32_t *> labels)[b]
-            (<real *> values)[b] = loss_row(code, zp + b * P, tp + b * P, label, dp + b * P, rows * P, width)
+            (<real *> values)[b] = loss_row(code, <real> parameter, zp + b * P, tp + b * P, label, dp + b * P, rows * P, width)
         write_rows(dp, width, rows, 0, rows, <real *> gradient)
     finally:
         free(zp)

@@ -155,7 +155,7 @@ def loss(like, job, op, start, rows, high, team):
             _read_row(like, job.y, job.y_kind, job.target_scale, row, n, target, n, 0)
         get_row(like, at(scratch, op.y), high, op.panel, i, n, one_row)
         sums = view(at(pointer(SUM, job.row_sums), i * columns), columns)
-        value = loss_row(job.loss, z, t, label, gradient)
+        value = loss_row(job.loss, cast(like, job.loss_parameter), z, t, label, gradient)
         if job.weights:
             weight = view(at(pointer(like, job.weights), row), 1)[0]
             value *= weight

@@ -140,8 +140,9 @@ def activate_grad(code, z, dy, out, alpha):
     _probe(z.dtype, a=address(z), out=address(out), **shape, **wishes)
 
 
-def loss(code, z, y, values, gradient):
-    wishes = {"mode": engine.LOSS, "code": code, "labels": LOSSES[code].labels, "a": address(z), "b": address(y)}
+def loss(code, z, y, values, gradient, parameter):
+    wishes = {"mode": engine.LOSS, "code": code, "alpha": parameter, "labels": LOSSES[code].labels}
+    wishes |= {"a": address(z), "b": address(y)}
     shape = {"m": z.shape[0], "k": z.shape[1], "scratch_size": round_up(z.shape[1], 16)}
     _probe(z.dtype, out=address(gradient), sums=address(values), **shape, **wishes)
 

@@ -145,7 +145,7 @@ def _probe(like, jobs, ops, thread):
                     label = np.int64(view(at(pointer(LABEL, job.b), i), 1)[0])
                 else:
                     target = view(at(b, i * n), n)
-                view(at(pointer(like, job.sums), i), 1)[0] = loss_row(job.code, z, target, label, place)
+                view(at(pointer(like, job.sums), i), 1)[0] = loss_row(job.code, alpha, z, target, label, place)
     wait(job, team)
     set_float_state(state)
 

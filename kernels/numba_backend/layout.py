@@ -39,7 +39,7 @@ JOB = _record(
     "mode threads barrier n_ops lowest loss labels optimizer n_metrics metrics hyper packed params state itemsize "
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
     "rates count sums gradient seed step first last after out a b m k trans_a trans_b code",
-    "input_scale target_scale threshold alpha rate",
+    "input_scale target_scale threshold loss_parameter alpha rate",
     ("meeting", np.int64, 16),
 )
 
@@ -198,7 +198,7 @@ def workspace(plan, batch_size, threads):
         "packed": packed.size, "params": address(params), "state": address(state), "itemsize": itemsize,
         "scratch": address(room), "row_step": padded_rows(1, itemsize), "row_sums": address(row_sums),
         "batch": batch_size, "input_scale": plan.input_scale, "target_scale": plan.target_scale,
-        "threshold": plan.threshold,
+        "threshold": plan.threshold, "loss_parameter": plan.loss_parameter,
     }  # fmt: skip
     for name, value in standing.items():
         job[name] = value

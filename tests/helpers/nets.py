@@ -41,10 +41,17 @@ def build(text, **options):
     return builder.build(**options)
 
 
+# Losses whose formula is for some outputs only: an activation that gives them, and a range to draw them from.
+ENDINGS = {"poisson": "softplus", "kl_divergence": "sigmoid"}
+OUTPUTS = {"poisson": (0.05, 5.0), "kl_divergence": (0.01, 0.99), "cosine_similarity": (0.5, 5.0)}
+
+
 def ending(loss, from_logits=False):
     """The activation that a network for this loss must end in, as text."""
     link = LOSS_BY_NAME[loss].link
-    return "" if link is None or from_logits else f" {link}"
+    if link is None or from_logits:
+        return f" {ENDINGS[loss]}" if loss in ENDINGS else ""
+    return f" {link}"
 
 
 def parameters(plan, seed=0):
@@ -59,19 +66,31 @@ def parameters(plan, seed=0):
 
 def targets(plan, n, rng):
     """Targets that suit the plan's loss; float32 values in either dtype."""
-    shape, name = (n, plan.n_outputs), LOSSES[plan.loss].name
-    if LOSSES[plan.loss].labels:
-        return rng.integers(0, plan.n_outputs, n).astype(np.int32)
-    if name == "categorical_crossentropy":
+    y = draw_targets(LOSSES[plan.loss], (n, plan.n_outputs), rng)
+    return y if y.dtype == np.int32 else y.astype(np.float32).astype(plan.dtype)
+
+
+def draw_targets(row, shape, rng):
+    """Targets for a row of the table: int32 (n,) or float64 (n, outputs)."""
+    name = row.name
+    if row.labels:
+        return rng.integers(0, shape[1], shape[0]).astype(np.int32)
+    if name in ("categorical_crossentropy", "kl_divergence"):
         y = rng.random(shape) ** 4 + 1e-3
         y /= y.sum(axis=1, keepdims=True)
     elif name == "binary_crossentropy":
         y = rng.integers(0, 2, shape) * 0.9 + 0.05
-    elif name in ("mse", "mae"):
+    elif name in ("hinge", "squared_hinge"):
+        y = rng.integers(0, 2, shape) * 2.0 - 1.0
+    elif name == "categorical_hinge":
+        y = np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
+    elif name == "poisson":
+        y = rng.integers(0, 5, shape) * 1.0
+    elif name in ("mse", "mae", "huber", "log_cosh", "cosine_similarity"):
         y = rng.normal(0.0, 1.0, shape)
     else:
         pytest.fail(f"no targets for the loss {name!r}: write them in tests/helpers/nets.py")
-    return y.astype(np.float32).astype(plan.dtype)
+    return y
 
 
 @dataclass

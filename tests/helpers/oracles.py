@@ -86,28 +86,96 @@ def one_hot(labels, outputs, dtype):
     return np.eye(outputs, dtype=dtype)[labels]
 
 
-def _cross_entropy(z, t):
-    return -np.sum(t * _log_softmax(z), axis=-1)
+def _smoothed(t, a):
+    # Szegedy et al. 2016, section 7: a mixture of the target and the uniform distribution.
+    return (1 - a) * t + a * np.ones_like(t) / t.shape[-1]
 
 
-def _cross_entropy_gradient(z, t):
+def _cross_entropy(z, t, a):
+    return -np.sum(_smoothed(t, a) * _log_softmax(z), axis=-1)
+
+
+def _cross_entropy_gradient(z, t, a):
+    t = _smoothed(t, a)
     # -sum_i t_i d log p_i / d z_j with d log p_i / d z_j = [i = j] - p_j.
     return np.sum(t, axis=-1, keepdims=True) * np.exp(_log_softmax(z)) - t
 
 
-def _bernoulli(z, t):
+def _bernoulli(z, t, a):
+    t = (1 - a) * t + a / 2
     return np.mean(t * _softplus(-z) + (1 - t) * _softplus(z), axis=-1)
 
 
-def _bernoulli_gradient(z, t):
+def _bernoulli_gradient(z, t, a):
+    t = (1 - a) * t + a / 2
     return ((1 - t) * _sigmoid(z) - t * _sigmoid(-z)) / z.shape[-1]
 
 
-# name -> (value(z, t), gradient(z, t)) of each row, with z the logits where the loss absorbs the last activation.
-# Labels come as one-hot rows.
+_EPSILON = 1e-7  # Keras's
+
+
+def _huber(z, t, a):
+    # Huber 1964; a (|e| - a / 2) beyond a.
+    inside = np.minimum(abs(t - z), a)
+    return np.mean(inside * (abs(t - z) - inside / 2), axis=-1)
+
+
+def _kl_divergence(z, t, a):
+    p, q = np.clip(t, _EPSILON, 1), np.clip(z, _EPSILON, 1)
+    return np.sum(p * np.log(p) - p * np.log(q), axis=-1)
+
+
+def _hinge(z, t, power):
+    return np.mean(np.maximum(1 - z * t, 0) ** power, axis=-1)
+
+
+def _hinge_gradient(z, t, power):
+    return (z * t < 1) * -t * power * (1 - z * t) ** (power - 1) / z.shape[-1]
+
+
+def _categorical_hinge(z, t, a):
+    return np.maximum(0, 1 + np.max(z - t * z, axis=-1) - np.sum(t * z, axis=-1))
+
+
+def _categorical_hinge_gradient(z, t, a):
+    worst = np.eye(z.shape[-1])[np.argmax(z - t * z, axis=-1)]
+    return (_categorical_hinge(z, t, a) > 0)[..., None] * ((1 - t) * worst - t)
+
+
+def _length(z):
+    return np.maximum(np.sqrt(np.sum(z**2, axis=-1, keepdims=True)), _EPSILON)
+
+
+def _cosine(z, t, a):
+    return -np.sum(z * t, axis=-1) / (_length(z) * _length(t))[..., 0]
+
+
+def _cosine_gradient(z, t, a):
+    return (z * np.sum(z * t, axis=-1, keepdims=True) / _length(z) ** 2 - t) / (_length(z) * _length(t))
+
+
+# name -> (value(z, t, a), gradient(z, t, a)) of each row, with z the logits where the loss absorbs the last activation
+# and a the loss's parameter. Labels come as one-hot rows.
 LOSSES = {
-    "mse": (lambda z, t: np.mean((t - z) ** 2, axis=-1), lambda z, t: 2 * (z - t) / z.shape[-1]),
-    "mae": (lambda z, t: np.mean(abs(t - z), axis=-1), lambda z, t: ((z > t) * 1.0 - (z < t)) / z.shape[-1]),
+    "mse": (lambda z, t, a: np.mean((t - z) ** 2, axis=-1), lambda z, t, a: 2 * (z - t) / z.shape[-1]),
+    "mae": (lambda z, t, a: np.mean(abs(t - z), axis=-1), lambda z, t, a: ((z > t) * 1.0 - (z < t)) / z.shape[-1]),
+    "huber": (_huber, lambda z, t, a: np.sign(z - t) * np.minimum(abs(z - t), a) / z.shape[-1]),
+    "log_cosh": (
+        lambda z, t, a: np.mean(np.logaddexp(z - t, t - z) - np.log(np.asarray(2, z.dtype)), axis=-1),
+        lambda z, t, a: (2 * _sigmoid(2 * (z - t)) - 1) / z.shape[-1],
+    ),
+    "poisson": (
+        lambda z, t, a: np.mean(z, axis=-1) - np.mean(t * np.log(z + _EPSILON), axis=-1),
+        lambda z, t, a: (z + _EPSILON - t) / (z + _EPSILON) / z.shape[-1],
+    ),
+    "kl_divergence": (
+        _kl_divergence,
+        lambda z, t, a: (z >= _EPSILON) * (z <= 1) * -np.clip(t, _EPSILON, 1) / np.clip(z, _EPSILON, 1),
+    ),
+    "hinge": (lambda z, t, a: _hinge(z, t, 1), lambda z, t, a: _hinge_gradient(z, t, 1)),
+    "squared_hinge": (lambda z, t, a: _hinge(z, t, 2), lambda z, t, a: _hinge_gradient(z, t, 2)),
+    "categorical_hinge": (_categorical_hinge, _categorical_hinge_gradient),
+    "cosine_similarity": (_cosine, _cosine_gradient),
     "binary_crossentropy": (_bernoulli, _bernoulli_gradient),
     "categorical_crossentropy": (_cross_entropy, _cross_entropy_gradient),
     "sparse_categorical_crossentropy": (_cross_entropy, _cross_entropy_gradient),
@@ -123,8 +191,8 @@ def _top_is_right(z, t, c):
 METRICS = {
     "categorical_accuracy": _top_is_right,
     "binary_accuracy": lambda z, t, c: np.mean((z > c) == (t > 0.5), axis=-1),
-    "mae": lambda z, t, c: LOSSES["mae"][0](z, t),
-    "mse": lambda z, t, c: LOSSES["mse"][0](z, t),
+    "mae": lambda z, t, c: LOSSES["mae"][0](z, t, None),
+    "mse": lambda z, t, c: LOSSES["mse"][0](z, t, None),
 }
 
 
