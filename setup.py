@@ -90,6 +90,7 @@ setup(
         "fastnn.kernels",
         "fastnn.kernels.cython_backend",
         "fastnn.kernels.numba_backend",
+        "fastnn.metrics",
         "fastnn.plot",
     ],
     package_dir={"fastnn": "fastnn", "fastnn.kernels": "kernels"},

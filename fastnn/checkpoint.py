@@ -10,6 +10,7 @@ import json
 import math
 import os
 import stat
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,11 +124,24 @@ def load(path, backend="auto", threads=None):
     get_backend(backend)  # so that a wrong argument is not taken for a wrong file
     if threads is not None:
         threads = validation.integer("threads", threads, low=1, high=1024)
-    return _read(path, backend, threads)[0]
+    model, config, _ = _read(path, backend, threads)
+    unknown = [about["config"]["name"] for about in _own_metrics(config["model"])]
+    if unknown:
+        warnings.warn(
+            f"{os.fspath(path)!r} was saved with metrics of its user's own, {unknown}: the model is compiled without "
+            "them",
+            stacklevel=2,
+        )
+    return model
+
+
+def _own_metrics(about):
+    """Descriptions of the metrics that a file can only name."""
+    return [metric for metric in (about["compile"] or {"metrics": ()})["metrics"] if metric["name"] is None]
 
 
 def _read(path, backend, threads):
-    """Return the model in a file, and what the file says of a running fit or None."""
+    """Return the model in a file, its description, and what the file says of a running fit or None."""
     path = os.fspath(path)
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError(f"{path!r} is not a model file: it is not a regular file")
@@ -192,7 +206,7 @@ def _load(path, backend, threads):
         raise _BadFile("it has weights that are NaN or infinite")
     net.replace(params, state)
     net.step, net.epoch = step, epoch
-    return model, _restore(described.get("fit"), views)
+    return model, described, _restore(described.get("fit"), views)
 
 
 def _expected(model):
@@ -244,10 +258,11 @@ def _rebuild(config, backend, threads):
             raise ValueError(f"its classes are {about['classes']!r}")
     if about["compile"] is not None:
         compiled = about["compile"]
+        found = [metrics.deserialize(described) for described in compiled["metrics"]]
         model._compile(
             optimizers.deserialize(compiled["optimizer"]),
             losses.deserialize(compiled["loss"]),
-            [metrics.check_pair(pair) for pair in compiled["metrics"]],
+            metrics.get_all([metric for metric in found if metric is not None]),
         )
         model._check_compiled(model.optimizer, model._loss, model._metrics)
     if config.get("history") is not None:
@@ -332,7 +347,7 @@ def read_backup(path, model):
     ValueError
         If it is damaged, no backup, or that of another model.
     """
-    donor, fit = _read(path, model._network.requested, model._network.threads)
+    donor, _, fit = _read(path, model._network.requested, model._network.threads)
     try:
         complete = type(fit["next_epoch"]) is int and fit["next_epoch"] >= 0 and type(fit["stop"]) is bool
         complete &= isinstance(fit["identity"], dict) and all(
@@ -356,6 +371,7 @@ def _identity(model):
     """What has to be equal for one model to go on with the numbers of another."""
     config = {"class": type(model).__name__, **model.get_config(), **model.get_config()["compile"]}
     config["optimizer"]["config"].pop("learning_rate", None)
+    config["metrics"] = [metric for metric in config["metrics"] if metric["name"] is not None]
     for key in ("seed", "name", "compile"):
         del config[key]
     return config

@@ -69,8 +69,9 @@ class Sequential(LayerStack):
             "mse", "mae", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy", "huber",
             "log_cosh", "poisson", "kl_divergence", "hinge", "squared_hinge", "categorical_hinge", "cosine_similarity"
             or an instance.
-        metrics : list of str or Metric, optional
-            "accuracy", "mae", "mse" and what else `fastnn.metrics` has.
+        metrics : list of str, Metric or callable, optional
+            "accuracy", "mae", "auc" and what else `fastnn.metrics` has, or functions of y_true and y_pred. Those that
+            the kernels cannot sum within training take room for the outputs of an epoch.
 
         Returns
         -------
@@ -259,7 +260,7 @@ class Sequential(LayerStack):
             plan,
             sources.Arrays(data, shuffle),
             validate,
-            ["loss", *(key for key, _ in self._metrics)],
+            metrics_module.Results(self._metrics, targets.loss, plan.n_outputs),
             self._loss.name,
             batch_size=min(batch_size, len(data)),
             epochs=epochs,
@@ -270,8 +271,13 @@ class Sequential(LayerStack):
 
     def _evaluate(self, data, targets, rows):
         plan = self._inference_plan(targets.loss, targets.scale)
+        results = metrics_module.Results(self._metrics, targets.loss, plan.n_outputs)
         sums = self._network.evaluate(plan, data.x, data.y, data.weights, rows)
-        return training.means(sums, len(data), ["loss", *(key for key, _ in self._metrics)])
+        if not results.need_outputs:
+            return results.logs(sums, len(data))
+        outputs = np.empty((len(data), plan.n_outputs), self._network.dtype)
+        self._network.forward(plan, data.x, 0, self._last_op, outputs, rows)
+        return results.logs(sums, len(data), data.scaled_targets(targets.scale), outputs)
 
     def evaluate(self, x, y=None, batch_size=None, verbose="auto", sample_weight=None, return_dict=False):
         """Compute the loss and the metrics.
@@ -362,7 +368,7 @@ class Sequential(LayerStack):
             compiled = {
                 "optimizer": optimizers.serialize(self._optimizer),
                 "loss": losses.serialize(self._loss),
-                "metrics": [list(pair) for pair in self._metrics],
+                "metrics": [metrics_module.serialize(metric) for metric in self._metrics],
             }
         classes = None if self.classes is None else self.classes.tolist()
         return {**super().get_config(), "compile": compiled, "classes": classes}

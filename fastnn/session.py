@@ -96,12 +96,12 @@ class Session:
             return self.optimizer.rates(step, batches)
         return self.planned[step - self.block_step :][:batches]
 
-    def _train(self, data, order, rates, step, sums):
+    def _train(self, data, order, rates, step, sums, outputs=None):
         train, seed, size = self.network.backend.train, self.network.seed, self.batch_size
-        return train(self.workspace, data.x, data.y, data.weights, order, rates, size, seed, step, sums, None)
+        return train(self.workspace, data.x, data.y, data.weights, order, rates, size, seed, step, sums, outputs)
 
-    def run(self, order, sums):
-        """Train on a slice of the block and fill its sums (batches, 1 + metrics).
+    def run(self, order, sums, outputs=None):
+        """Train on a slice of the block and fill its sums (batches, 1 + metrics), and outputs (rows, O) if given.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Session:
         rates = self._rates(len(sums))
         with network.lock, deferred_interrupt():
             self.torn = True  # unless we get past the next line
-            done = self._train(self.data, order, rates, network.step, sums)
+            done = self._train(self.data, order, rates, network.step, sums, outputs)
             self.torn = False
             if done:
                 self.log.append((self.data, order[: done * self.batch_size], rates[:done], network.step))

@@ -23,6 +23,11 @@ class Data:
         weights = None if self.weights is None else self.weights[start:stop]
         return Data(self.x[start:stop], self.y[start:stop], weights)
 
+    def scaled_targets(self, scale, rows=slice(None)):
+        """Return the targets of some rows as numbers; uint8 is multiplied by `scale`, as training does."""
+        y = self.y[rows]
+        return y * np.float32(scale) if y.dtype == np.uint8 else y
+
 
 def epoch_order(seed, epoch, n, shuffle):
     """Return the order of the rows in an epoch (n,), int64: a function of the seed and the epoch's number alone."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from . import layers as layers_module
 from . import losses, network, validation
-from . import metrics as metrics_module
 from .kernels.plan import OP_IN
+from .metrics import Results
 
 _UINT8_SCALE = 1.0 / 255.0
 
@@ -251,7 +251,7 @@ class LayerStack:
         builder, _ = network.builder(self._layers, input_shape)
         return builder.build(
             loss=row,
-            metrics=[metrics_module.resolve(name, row, builder.width) for _, name in chosen],
+            metrics=Results(chosen, row, builder.width).rows,
             optimizer=optimizer.kernel if optimizer else "sgd",
             hyper=optimizer.hyper if optimizer else None,
             dtype=self._network.dtype,

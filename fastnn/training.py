@@ -24,57 +24,65 @@ class Pace:
         self.batches = max(1, min(int(wish), 16 * batches))
 
 
-def means(sums, n, names):
-    """Return the means over n rows as a dict of name to float."""
-    return dict(zip(names, (sums / n).tolist(), strict=True))
-
-
 class _Epoch:
     """Runs one epoch and sums what its batches lost."""
 
-    def __init__(self, session, pace, callbacks, names):
-        self.session, self.pace, self.callbacks, self.names = session, pace, callbacks, names
-        self.parts = []  # sums of the blocks (batches, 1 + metrics)
-        self.before = np.zeros(len(names))  # the sum of all blocks but the last
+    def __init__(self, session, pace, callbacks, results):
+        self.session, self.pace, self.callbacks, self.results = session, pace, callbacks, results
+        self.width = 1 + len(results.rows)
+        self.parts = []  # sums of the blocks (batches, width)
+        self.before = np.zeros(self.width)  # the sum of all blocks but the last
         self.rows = self.batches = 0  # that are done
+        self.targets, self.outputs = [], []  # of the blocks, where a metric needs them
 
     def run(self, blocks, model):
-        """Train on all blocks, or until a callback of the batches stops the fit; return the means."""
+        """Train on all blocks, or until a callback of the batches stops the fit; return the logs."""
         for data, order in blocks:
             self._run_block(data, order, model)
             if self.callbacks.by_batch and model.stop_training:
                 break
         # Summed as a whole, so that the slices, which depend on the clock, cannot change the last bits.
-        return means(np.concatenate(self.parts).sum(axis=0), self.rows, self.names)
+        sums = np.concatenate(self.parts).sum(axis=0)
+        if not self.results.need_outputs:
+            return self.results.logs(sums, self.rows)
+        return self.results.logs(sums, self.rows, np.concatenate(self.targets), np.concatenate(self.outputs))
 
     def _run_block(self, data, order, model):
-        session, size = self.session, self.session.batch_size
+        session, size, by_batch = self.session, self.session.batch_size, self.callbacks.by_batch
         n_batches = math.ceil(len(order) / size)
-        sums = np.zeros((n_batches, len(self.names)))
+        sums = np.zeros((n_batches, self.width))
+        outputs = None
+        if self.results.need_outputs:
+            outputs = np.empty((len(order), session.plan.n_outputs), session.network.dtype)
         session.begin_block(data, n_batches)
         done, rows_before = 0, self.rows
         while done < n_batches:
-            count = 1 if self.callbacks.by_batch else min(self.pace.batches, n_batches - done)
-            if self.callbacks.by_batch:
+            count = 1 if by_batch else min(self.pace.batches, n_batches - done)
+            if by_batch:
                 self.callbacks.on_train_batch_begin(self.batches)
             start = time.perf_counter()
-            session.run(order[done * size : (done + count) * size], sums[done : done + count])
+            rows = slice(done * size, (done + count) * size)
+            session.run(order[rows], sums[done : done + count], None if outputs is None else outputs[rows])
             self.pace.record(count, time.perf_counter() - start)
             done += count
             session.sync_if_due()
             self.rows = rows_before + min(done * size, len(order))
-            logs = means(self.before + sums[:done].sum(axis=0), self.rows, self.names)
+            logs = self.results.logs(self.before + sums[:done].sum(axis=0), self.rows)
             self.callbacks.progress(self.rows, logs)
-            if self.callbacks.by_batch:
+            if by_batch:
                 self.callbacks.on_train_batch_end(self.batches, logs)
             self.batches += count
-            if self.callbacks.by_batch and model.stop_training:
+            if by_batch and model.stop_training:
                 break
         self.parts.append(sums[:done])
         self.before = self.before + sums[:done].sum(axis=0)
+        if outputs is not None:
+            seen = self.rows - rows_before
+            self.targets.append(data.scaled_targets(session.plan.target_scale, order[:seen]))
+            self.outputs.append(outputs[:seen])
 
 
-def fit(model, network, plan, source, validate, names, loss, *, batch_size, epochs, initial_epoch, callbacks):
+def fit(model, network, plan, source, validate, results, loss, *, batch_size, epochs, initial_epoch, callbacks):
     """Train.
 
     Parameters
@@ -87,8 +95,7 @@ def fit(model, network, plan, source, validate, names, loss, *, batch_size, epoc
         Where the rows come from.
     validate : callable or None
         Returns the logs of the validation data.
-    names : list of str
-        "loss" and the metrics' names.
+    results : metrics.Results
     loss : str
         The loss's name, for messages.
     batch_size, epochs, initial_epoch : int
@@ -116,7 +123,7 @@ def fit(model, network, plan, source, validate, names, loss, *, batch_size, epoc
             session.begin_epoch(epoch)
             try:
                 blocks = source.blocks(network.seed, network.epoch)
-                logs = _Epoch(session, pace, callbacks, names).run(blocks, model)
+                logs = _Epoch(session, pace, callbacks, results).run(blocks, model)
                 if epoch == epochs - 1:
                     session.sync()  # so that an epoch that ruined the weights does not count as completed
             except FloatingPointError as error:

@@ -233,14 +233,18 @@ def test_losses_have_keras_aliases(alias):
 
 
 def test_accuracy_means_what_the_model_needs():
-    assert metrics.resolve("accuracy", "sparse_categorical_crossentropy", 10) == "categorical_accuracy"
-    assert metrics.resolve("accuracy", "mse", 10) == "categorical_accuracy"
-    assert metrics.resolve("accuracy", "mse", 1) == "binary_accuracy"
-    assert metrics.resolve("acc", "binary_crossentropy", 4) == "binary_accuracy"
-    with pytest.raises(ValueError, match="'mae' is not computed for the loss"):
-        metrics.resolve("mae", "categorical_crossentropy", 3)
-    with pytest.raises(ValueError, match="needs targets"):
-        metrics.resolve("binary_accuracy", "sparse_categorical_crossentropy", 3)
+    def row(name, loss, n_outputs):
+        return metrics.get(name).row(loss, n_outputs)
+
+    assert row("accuracy", "sparse_categorical_crossentropy", 10) == "categorical_accuracy"
+    assert row("accuracy", "mse", 10) == "categorical_accuracy"
+    assert row("accuracy", "mse", 1) == "binary_accuracy"
+    assert row("acc", "binary_crossentropy", 4) == "binary_accuracy"
+    assert row("mae", "mse", 3) == "mae"
+    assert row("mae", "categorical_crossentropy", 3) is None  # from the outputs, for the kernels have logits
+    for name in ("mae", "binary_accuracy"):
+        with pytest.raises(ValueError, match=f"'{name}' needs targets"):
+            row(name, "sparse_categorical_crossentropy", 3)
 
 
 def test_declarations_survive_json():

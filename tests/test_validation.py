@@ -147,7 +147,7 @@ def test_bad_fit_arguments(trained, options, error, words):
         ({"optimizer": "admn"}, ValueError, "optimizer 'admn'. Did you mean 'adam"),
         ({"loss": "msee"}, ValueError, "loss 'msee'. Did you mean"),
         ({"loss": "binary_crossentropy"}, ValueError, "'binary_crossentropy' needs 'sigmoid'"),
-        ({"metrics": ["mae"]}, ValueError, "'mae' is not computed"),
+        ({"metrics": ["mae"]}, ValueError, "'mae' needs targets"),
         ({"task": "clasification"}, ValueError, "Did you mean 'classification'"),
         ({"activation": ["relu", "relu"]}, ValueError, "one a hidden layer, 1 here"),
         ({"dropout": [0.1, 0.2]}, ValueError, "one a hidden layer, 1 here"),
