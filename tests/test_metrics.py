@@ -77,7 +77,11 @@ def from_logits(chosen, **options):
 CASES = {
     "classes": (classifier, Y, [metrics.AUC(), "precision", "recall", metrics.F1Score("macro"), "accuracy"]),
     "one-hot": (classifier, np.eye(4)[Y], ["top_k_categorical_accuracy", "acc", metrics.Precision(class_id=2)]),
-    "multilabel": (multilabel, MULTI, ["auc", metrics.BinaryAccuracy("at 0.4", threshold=0.4), "binary_accuracy", "mae"]),
+    "multilabel": (
+        multilabel,
+        MULTI,
+        ["auc", metrics.BinaryAccuracy("b", threshold=0.4), "binary_accuracy", "mae"],
+    ),
     "from logits": (from_logits, MULTI, ["auc", "mse"]),
     "numbers": (regressor, T, ["r2_score", "rmse", mean_of_squares, "mse", Largest("worst"), "cosine_similarity"]),
     "bytes": (regressor, (T > 0).astype("u1") * 200, [mean_of_squares, "mse"]),
