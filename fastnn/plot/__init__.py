@@ -3,7 +3,19 @@
 A figure is saved with ``figure.savefig("history.png")``; a notebook shows it as the last value of a cell.
 """
 
+from ._classes import class_accuracy, confusion_matrix, regression
+from ._codes import codes, reconstructions, samples
 from ._curves import history
-from ._sheets import images
+from ._sheets import images, weights
 
-__all__ = ["history", "images"]
+__all__ = [
+    "class_accuracy",
+    "codes",
+    "confusion_matrix",
+    "history",
+    "images",
+    "reconstructions",
+    "regression",
+    "samples",
+    "weights",
+]

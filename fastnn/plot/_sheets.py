@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ._common import GREY, RED, new_figure, shorten
+from ._common import GREY, RED, grey_scale, labels_of, names_of, new_figure, pictures_of, shorten
 
 _CELL_FONT = 8  # points
 _CROSS = "\u00d7"  # in every font, unlike the heavier crosses
@@ -45,7 +45,7 @@ def images(images, labels=None, predictions=None, *, class_names=None, columns=1
         If matplotlib is not installed.
     """
     figure = new_figure()
-    pictures = _pictures(images)
+    pictures = pictures_of("images", images)
     total, count = len(pictures), min(len(pictures), max_images)
     if columns < 1 or max_images < 1:
         raise ValueError(f"expected columns and max_images of at least 1, found {columns} and {max_images}")
@@ -62,7 +62,7 @@ def images(images, labels=None, predictions=None, *, class_names=None, columns=1
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.04, hspace=0.04)
     if note:
         figure.suptitle(note, fontsize=9, color="#404040")
-    scale = _grey_scale(pictures)
+    scale = grey_scale(pictures)
     for index in range(count):
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.imshow(pictures[index], interpolation="nearest", **scale)
@@ -80,69 +80,12 @@ def images(images, labels=None, predictions=None, *, class_names=None, columns=1
     return figure
 
 
-def _pictures(images):
-    """Return images of shape (n, h, w), or (n, h, w, 3 or 4) with values that matplotlib takes as they are."""
-    pictures = np.asarray(images)
-    if pictures.dtype.kind not in "buif":
-        raise ValueError(f"images: expected numbers, found {pictures.dtype}")
-    shape = pictures.shape
-    if pictures.ndim == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
-        pictures = pictures.reshape(shape[0], math.isqrt(shape[1]), math.isqrt(shape[1]))
-    elif pictures.ndim == 4 and shape[3] == 1:
-        pictures = pictures[..., 0]
-    elif not (pictures.ndim == 3 or (pictures.ndim == 4 and shape[3] in (3, 4))):
-        raise ValueError(
-            f"images: expected shape (n, h, w), (n, h, w, 1 or 3 or 4) or (n, h * h), found {shape}; a single image is "
-            f"images[None]"
-        )
-    if not pictures.size:
-        raise ValueError(f"images: expected at least one image, found shape {shape}")
-    if pictures.ndim == 4:
-        pictures = np.clip(pictures, 0, 1 if pictures.dtype.kind in "bf" else 255)
-        return pictures.astype(np.float32 if pictures.dtype.kind in "bf" else np.uint8)
-    return pictures
-
-
-def _grey_scale(pictures):
-    """The arguments of imshow that make the greys of all images comparable."""
-    if pictures.ndim == 4:
-        return {}
-    low, high = 0, 255 if pictures.dtype.kind in "ui" else 1
-    finite = pictures[np.isfinite(pictures)]
-    if finite.size and pictures.dtype.kind == "f" and (finite.min() < low or finite.max() > high):
-        low, high = finite.min(), finite.max()
-    return {"cmap": "gray", "vmin": low, "vmax": high}
-
-
 def _classes(what, values, images, class_names):
     """Return (names, probabilities): lists of str and of float, each None where there is nothing to tell."""
     if values is None:
         return None, None
-    values = np.asarray(values)
-    shape, expected = values.shape, np.shape(images)
-    if values.ndim not in (1, 2) or len(values) != expected[0] or 0 in shape:
-        raise ValueError(
-            f"{what}: expected shape ({expected[0]},) or ({expected[0]}, classes) to go with images of shape "
-            f"{expected}, found {shape}"
-        )
-    probabilities = None
-    graded = what == "predictions" and values.dtype.kind == "f"  # probabilities, not one-hot rows
-    if values.ndim == 2 and shape[1] == 1:
-        # A sigmoid's output is the probability of class 1; otherwise it is a column of classes.
-        values = np.hstack([1 - values, values]) if graded else values[:, 0]
-    if values.ndim == 2:
-        if graded:
-            probabilities = values.max(axis=1).tolist()
-        values = values.argmax(axis=1)
-    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.round(values)).all():
-        values = values.astype(np.int64)
-    if class_names is None or values.dtype.kind not in "bui":
-        return [str(value) for value in values.tolist()], probabilities
-    values = values.astype(np.int64)
-    bad = values[(values < 0) | (values >= len(class_names))]
-    if bad.size:
-        raise ValueError(f"{what}: class {bad[0]} has no name, class_names has {len(class_names)}")
-    return [str(class_names[value]) for value in values], probabilities
+    values, probabilities = labels_of(what, values, f"images of shape {np.shape(images)}", len(images))
+    return names_of(what, values, class_names), None if probabilities is None else probabilities.tolist()
 
 
 def _titles(true, predicted, probabilities, count):
@@ -184,3 +127,121 @@ def _note(true, predicted, wrong, count, total):
         notes.append("true / predicted")
         notes.append(f"{_CROSS} wrong: {sum(wrong)} of {count}")
     return "  ·  ".join(notes)
+
+
+def weights(model, *, layer=0, shape=None, columns=10, max_images=50):
+    """Draw what the units of a dense layer look for: the weights of each as an image.
+
+    Parameters
+    ----------
+    model : Sequential or array_like of shape (inputs, units)
+        A model, or a kernel.
+    layer : int, default 0
+        Which of the model's layers with a kernel.
+    shape : tuple of int, optional
+        Shape of an image, (h, w); default: that of the model's inputs, or a square.
+    columns : int, default 10
+        Images a row.
+    max_images : int, default 50
+        How many units are drawn, from the first.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Grey is no weight, white a positive one, black a negative one, on one scale, which leaves out the largest
+        thousandth.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not finite or make no images.
+    ImportError
+        If matplotlib is not installed.
+    """
+    figure = new_figure()
+    kernel = model
+    if hasattr(model, "layers"):
+        kernels = [array for one in model.layers for array in one.get_weights()[:1] if array.ndim == 2]
+        if not -len(kernels) <= layer < len(kernels):
+            raise ValueError(f"layer: the model has {len(kernels)} layers with a kernel, found {layer}")
+        kernel = kernels[layer]
+        inputs = model.input_shape[1:]
+        if shape is None and layer == 0 and len(inputs) > 1:
+            shape = inputs[:2] if len(inputs) == 3 and inputs[2] == 1 else inputs
+    kernel = np.asarray(kernel)
+    if kernel.ndim != 2 or not kernel.size or kernel.dtype.kind not in "iuf" or not np.isfinite(kernel).all():
+        raise ValueError(f"model: expected finite weights (inputs, units), found {kernel.dtype} {kernel.shape}")
+    side = math.isqrt(kernel.shape[0])
+    if shape is None and side * side == kernel.shape[0]:
+        shape = (side, side)
+    if shape is None or len(shape) != 2 or math.prod(shape) != kernel.shape[0]:
+        raise ValueError(f"shape: expected (h, w) with h * w = {kernel.shape[0]} inputs, found {shape}")
+    units = kernel.shape[1]
+    drawn = kernel.T[:max_images].reshape(-1, *shape).astype(np.float64)
+    limit = float(np.quantile(np.abs(drawn), 0.999)) or 1.0
+    title = f"first {len(drawn):,} of {units:,} units" if len(drawn) < units else None
+    draw_mosaic(figure, drawn, min(columns, len(drawn)), title=title, limits=(-limit, limit), bar="weight")
+    return figure
+
+
+def draw_mosaic(figure, pictures, columns, *, title=None, names=(), notes=(), limits=None, bar=None):
+    """Draw images in rows, as a single picture of the size that they need.
+
+    Parameters
+    ----------
+    figure : Figure
+        Empty.
+    pictures : ndarray, shape (n, h, w) or (n, h, w, 3 or 4)
+        NaN is left white.
+    columns : int
+        Images a row.
+    title : str, optional
+    names : list of str, optional
+        What to write before the rows, in turn. A set of rows with all names is set apart from the next one.
+    notes : list of str or None, optional
+        What to write below each image; None leaves no room.
+    limits : tuple of float, optional
+        Values of black and white; default: as `grey_scale` says.
+    bar : str, optional
+        What the values are, for a scale at the side.
+    """
+    h, w = pictures.shape[1:3]
+    rows = math.ceil(len(pictures) / columns)
+    tile = 0.8  # inches
+    inch = w / tile  # pixels of the images
+    gap, line = max(1, round(0.04 * inch)), round(0.17 * inch)
+    below = [line if any(notes[row * columns : (row + 1) * columns]) else 0 for row in range(rows)]
+    apart = [round(0.12 * inch) if names and row % len(names) == 0 and row else 0 for row in range(rows)]
+    tops, height = [], 0
+    for row in range(rows):
+        height += apart[row]
+        tops.append(height)
+        height += h + gap + below[row]
+    width = columns * (w + gap) - gap
+    scale = grey_scale(pictures) if limits is None else {"cmap": "gray", "vmin": limits[0], "vmax": limits[1]}
+    sheet = np.full((height - gap, width, *pictures.shape[3:]), np.nan)
+    places = [(tops[index // columns], index % columns * (w + gap)) for index in range(len(pictures))]
+    for picture, (top, left) in zip(pictures, places, strict=True):
+        if pictures.ndim == 4 and pictures.dtype.kind == "u":
+            picture = picture / 255
+        sheet[top : top + h, left : left + w] = picture
+    margin = 0.095 * max(map(len, names)) if names else 0.0
+    figure.set_size_inches(
+        max(width / inch + margin + (0.9 if bar else 0.1), 3.2), height / inch + (0.35 if title else 0.1)
+    )
+    axes = figure.add_subplot()
+    if pictures.ndim == 4:
+        sheet = np.where(np.isnan(sheet), 1.0, sheet)
+    shown = axes.imshow(sheet, interpolation="nearest", **scale)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks([])
+    middles = [top + h / 2 for top in tops]
+    axes.set_yticks(middles if names else [], [names[row % len(names)] for row in range(rows)] if names else [])
+    axes.tick_params(length=0, labelsize=8)
+    if title:
+        axes.set_title(title, fontsize=9, color="#404040", parse_math=False)
+    for note, (top, left) in zip(notes, places, strict=False):
+        if note:
+            axes.text(left + w / 2, top + h + gap, note, ha="center", va="top", fontsize=7)
+    if bar:
+        figure.colorbar(shown, label=bar, fraction=0.04, pad=0.02, extend="both" if limits else "neither")
