@@ -1,18 +1,15 @@
 """Sequential: a list of layers that is compiled, trained, evaluated and saved."""
 
-import math
-
 import numpy as np
 
 from . import checkpoint, losses, network, optimizers, sources, training, validation
 from . import metrics as metrics_module
-from . import targets as targets_module
 from .callbacks import dispatch
+from .intake import Intake
 from .kernels import losses as loss_table
-from .stack import LayerStack
 
 
-class Sequential(LayerStack):
+class Sequential(Intake):
     """A network of layers, one after the other.
 
     Parameters
@@ -50,9 +47,6 @@ class Sequential(LayerStack):
         If an argument has a value that it cannot have.
     """
 
-    # Whether the targets are the inputs where there are no others.
-    _reproduces = False
-    classes = None
     history = None
     stop_training = False
 
@@ -110,61 +104,13 @@ class Sequential(LayerStack):
         if self._loss is None:
             raise RuntimeError("the model is not compiled: call compile(optimizer, loss) first")
 
-    # ------------------------------------------------------------------------------------------ data
-
-    def _check_targets(self, y, name, wanted):
-        return targets_module.check(y, name, wanted)
-
-    def _check_pair(self, x, y, weights, names, input_shape, classes, learn=False):
-        x_name, y_name, weights_name = names
-        dtype = self._network.dtype
-        rows = validation.rows(x, x_name, math.prod(input_shape), dtype, input_shape)
-        outputs = math.prod(network.shapes(self._layers, input_shape)[-1])
-        learn = learn and self._network.step == 0
-        wanted = targets_module.Wanted(self._loss.kernel, outputs, dtype, classes, learn)
-        if (validation.same_array(x, y) or (y is None and self._reproduces)) and not wanted.row.labels:
-            targets = targets_module.reproduce(rows, y_name, wanted, self.input_scale)
-        elif y is None:
-            raise ValueError(f"{y_name} is missing: the model needs targets")
-        else:
-            targets = self._check_targets(y, y_name, wanted)
-        validation.same_length(rows, x_name, targets.y, y_name)
-        weights = validation.sample_weight(weights, weights_name, len(rows), dtype)
-        return sources.Data(rows, targets.y, weights), targets
-
-    def _unpack_validation(self, data):
-        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-            raise ValueError("validation_data must be a tuple (x, y) or (x, y, sample_weight)")
-        return (*data, None)[:3]
-
-    def _fit_data(self, x, y, sample_weight, class_weight, validation_split, validation_data, input_shape):
-        """Check the data of a fit; return training data, their targets, and both or None of what validates."""
-        names = ("x", "y", "sample_weight")
-        data, targets = self._check_pair(x, y, sample_weight, names, input_shape, self.classes, learn=True)
-        train = data
-        if class_weight is not None:
-            outputs = math.prod(network.shapes(self._layers, input_shape)[-1])
-            by_class, name = targets_module.class_weights(targets, class_weight, outputs), "class_weight"
-            if data.weights is not None:
-                by_class, name = by_class * data.weights, "class_weight times sample_weight"
-            by_class = validation.sample_weight(by_class, name, len(data), self._network.dtype)
-            train = sources.Data(data.x, data.y, by_class)
-        cut = validation.split_at(validation_split, len(data))
-        if validation_data is not None:
-            parts = self._unpack_validation(validation_data)
-            names = tuple(f"validation {name}" for name in names)
-            return train, targets, *self._check_pair(*parts, names, input_shape, targets.classes)
-        if cut == len(data):
-            return train, targets, None, None
-        return train.rows(0, cut), targets, data.rows(cut, len(data)), targets
-
     # ------------------------------------------------------------------------------------------ training
 
     def fit(
         self,
         x,
         y=None,
-        batch_size=32,
+        batch_size=None,
         epochs=1,
         verbose="auto",
         callbacks=None,
@@ -174,6 +120,7 @@ class Sequential(LayerStack):
         class_weight=None,
         sample_weight=None,
         initial_epoch=0,
+        steps_per_epoch=None,
     ):
         """Train.
 
@@ -182,13 +129,17 @@ class Sequential(LayerStack):
 
         Parameters
         ----------
-        x : array_like, shape (n, ...)
+        x : array_like, shape (n, ...), or chunks
             Inputs; every sample is flattened. uint8 is multiplied by the model's `input_scale`, other numbers are
-            taken as they are.
+            taken as they are. Arrays in files (np.memmap) stay there. Chunks are tuples (x, y) or
+            (x, y, sample_weight) from a sequence (with ``len`` and indices), an iterable, or an iterator such as a
+            generator; the next one is prepared in a thread while one trains, and no more than these are in memory.
         y : array_like, shape (n,) or (n, outputs)
             Labels for a loss with labels, otherwise a number for every output. uint8 targets are scaled like the
             inputs where they are the inputs (``fit(x, x)``, ``fit(x[:9], x[:9])``) and in an `Autoencoder`.
-        batch_size : int, default 32
+        batch_size : int, optional
+            For arrays, 32 by default. Chunks are cut into batches of it, the last of a chunk being smaller; by default
+            each is one batch.
         epochs : int, default 1
             Number of the epoch to stop at, counted from the first fit's if `initial_epoch` says so.
         verbose : {"auto", 0, 1, 2}, default "auto"
@@ -197,15 +148,18 @@ class Sequential(LayerStack):
         validation_split : float, default 0.0
             Share of the rows to validate with: the last ones, before any shuffling.
         validation_data : tuple, optional
-            (x, y) or (x, y, sample_weight); takes precedence over `validation_split`.
+            (x, y) or (x, y, sample_weight), or a list of chunks; takes precedence over `validation_split`.
         shuffle : bool, default True
-            Whether every epoch has an order of its own.
+            Whether every epoch has an order of its own. A sequence has its chunks shuffled, and with a `batch_size`
+            every chunk has its rows shuffled; the order of an iterator's chunks is its own.
         class_weight : dict, optional
             Class to weight, for training; classes left out weigh 1.
         sample_weight : array_like, shape (n,), optional
             The loss is the mean over the samples of weight times loss. Metrics are not weighted.
         initial_epoch : int, default 0
             Number of the first epoch.
+        steps_per_epoch : int, optional
+            How many chunks an epoch takes from an iterator.
 
         Returns
         -------
@@ -222,19 +176,36 @@ class Sequential(LayerStack):
         """
         self._need_compiled()
         self._not_in_fit("fit")
-        batch_size = 32 if batch_size is None else validation.integer("batch_size", batch_size, low=1)
+        if batch_size is not None:
+            batch_size = validation.integer("batch_size", batch_size, low=1)
         epochs = validation.integer("epochs", epochs, low=1)
         initial_epoch = validation.integer("initial_epoch", initial_epoch, low=0, high=epochs)
+        if steps_per_epoch is not None:
+            steps_per_epoch = validation.integer("steps_per_epoch", steps_per_epoch, low=1)
         verbose = validation.verbosity(verbose)
         callbacks = dispatch.check(callbacks)
         shuffle = validation.flag("shuffle", shuffle)
+        self._network.thread_count()  # raises now, not in the middle of things
+        chunks = sources.Chunks(x, "x", steps_per_epoch) if y is None and sources.chunked(x) else None
+        if chunks is None and steps_per_epoch is not None:
+            raise ValueError(f"steps_per_epoch={steps_per_epoch} is for iterators over chunks; arrays have an end")
         input_shape = self._input_shape
         if input_shape is None:
-            input_shape = validation.array(x, "x").shape[1:] or (1,)
-        self._network.thread_count()  # raises now, not in the middle of things
-        data, targets, held_out, held_out_targets = self._fit_data(
-            x, y, sample_weight, class_weight, validation_split, validation_data, input_shape
-        )
+            sample = x if chunks is None else sources.unpack(chunks.first(), "chunk 0 of x", self._reproduces)[0]
+            input_shape = validation.array(sample, "x").shape[1:] or (1,)
+        rest = (sample_weight, class_weight, validation_split)
+        if chunks is None:
+            data, targets, held_out = self._arrays(x, y, *rest, input_shape)
+            source = sources.Arrays(data, batch_size or 32, shuffle)
+        else:
+            source, targets = self._chunks(chunks, *rest, batch_size, shuffle, input_shape)
+            held_out = None
+        if validation_data is not None:
+            validating = self._validation(validation_data, input_shape, targets.classes)
+        elif held_out is not None:
+            validating = sources.Arrays(held_out, len(held_out), False), targets
+        else:
+            validating = None
         plan = self._make_plan(self._optimizer, self._loss, self._metrics, targets.loss, targets.scale, input_shape)
 
         # Everything is checked: from here on the model changes.
@@ -243,14 +214,8 @@ class Sequential(LayerStack):
         self.classes = targets.classes
         if self._network.state.shape != (plan.n_slots, plan.n_params):
             self._network.reset_state(plan.n_slots)
-        validate = None
-        if held_out is not None:
-
-            def validate():
-                return self._evaluate(held_out, held_out_targets, network.ROWS)
-
-        params = {"epochs": epochs, "steps": math.ceil(len(data) / batch_size), "samples": len(data)}
-        identity = {"batch_size": batch_size, "samples": len(data), "shuffle": shuffle}
+        params = {"epochs": epochs, "steps": source.steps, "samples": source.samples}
+        identity = {"samples": source.samples, "batch_size": source.batch_size, "shuffle": shuffle}
         hooks = dispatch.CallbackList(callbacks, verbose, self, params, identity)
         self.stop_training = False
         initial_epoch = hooks.resume(initial_epoch)
@@ -258,26 +223,31 @@ class Sequential(LayerStack):
             self,
             self._network,
             plan,
-            sources.Arrays(data, shuffle),
-            validate,
+            source,
+            validating and (lambda: self._evaluate(*validating, network.ROWS)),
             metrics_module.Results(self._metrics, targets.loss, plan.n_outputs),
             self._loss.name,
-            batch_size=min(batch_size, len(data)),
             epochs=epochs,
             initial_epoch=initial_epoch,
             callbacks=hooks,
         )
         return hooks.history
 
-    def _evaluate(self, data, targets, rows):
+    def _evaluate(self, source, targets, rows):
         plan = self._inference_plan(targets.loss, targets.scale)
         results = metrics_module.Results(self._metrics, targets.loss, plan.n_outputs)
-        sums = self._network.evaluate(plan, data.x, data.y, data.weights, rows)
-        if not results.need_outputs:
-            return results.logs(sums, len(data))
-        outputs = np.empty((len(data), plan.n_outputs), self._network.dtype)
-        self._network.forward(plan, data.x, 0, self._last_op, outputs, rows)
-        return results.logs(sums, len(data), data.scaled_targets(targets.scale), outputs)
+        sums, n, seen = np.zeros(1 + len(plan.metrics)), 0, []
+        for data in source.in_order():
+            size = min(rows, max(len(data), network.ROWS))
+            sums += self._network.evaluate(plan, data.x, data.y, data.weights, size)
+            n += len(data)
+            if results.need_outputs:
+                outputs = np.empty((len(data), plan.n_outputs), self._network.dtype)
+                self._network.forward(plan, data.x, 0, self._last_op, outputs, size)
+                seen.append((data.scaled_targets(targets.scale), outputs))
+        if not seen:
+            return results.logs(sums, n)
+        return results.logs(sums, n, *(np.concatenate(parts) for parts in zip(*seen, strict=True)))
 
     def evaluate(self, x, y=None, batch_size=None, verbose="auto", sample_weight=None, return_dict=False):
         """Compute the loss and the metrics.
@@ -285,7 +255,7 @@ class Sequential(LayerStack):
         Parameters
         ----------
         x, y : array_like
-            As for `fit`.
+            As for `fit`; x may be chunks.
         batch_size : int, optional
             Rows to work on at a time; the result does not depend on it but for rounding.
         verbose : {"auto", 0, 1, 2}, default "auto"
@@ -310,8 +280,8 @@ class Sequential(LayerStack):
         rows = network.ROWS if batch_size is None else validation.integer("batch_size", batch_size, low=1)
         verbose = validation.verbosity(verbose)
         names = ("x", "y", "sample_weight")
-        data, targets = self._check_pair(x, y, sample_weight, names, self._input_shape, self.classes)
-        logs = self._evaluate(data, targets, min(rows, max(len(data), network.ROWS)))
+        source, targets = self._evaluation(x, y, sample_weight, names, self._input_shape, self.classes)
+        logs = self._evaluate(source, targets, rows)
         if verbose in (1, 2):
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
         if validation.flag("return_dict", return_dict):

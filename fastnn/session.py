@@ -79,8 +79,12 @@ class Session:
         """Count batches from here on as those of an epoch."""
         self.epoch, self.first_step = epoch, self.network.step
 
-    def begin_block(self, data, batches):
-        """Take the data of the next batches."""
+    def begin_block(self, data, batches, batch_size):
+        """Take the data of the next batches, of up to `batch_size` rows."""
+        if batch_size > self.batch_size:
+            self.sync(with_state=True)
+            self.batch_size = batch_size
+            self.reload()
         if self.log and self.log[-1][0] is not data:
             self.logged_bytes += sum(part.nbytes for part in (data.x, data.y))
             if self.logged_bytes > HELD_BYTES:

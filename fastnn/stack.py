@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from . import layers as layers_module
-from . import losses, network, validation
+from . import losses, mapped, network, validation
 from .kernels.plan import OP_IN
 from .metrics import Results
 
@@ -305,13 +305,17 @@ class LayerStack:
 
     def _forward(self, x, name, first, last, outputs, batch_size):
         width, shape = (self._width(first), None) if first else (self._inputs, self._input_shape)
-        x = validation.rows(x, name, width, self._network.dtype, shape)
+        x = mapped.rows(x, name, width, self._network.dtype, shape)
         rows = network.ROWS
         if batch_size is not None:
             rows = min(validation.integer("batch_size", batch_size, low=1), max(len(x), network.ROWS))
         out = np.empty((len(x), outputs), self._network.dtype)
         plan = self._plans.get((None, 1.0)) or self._inference_plan()
-        self._network.forward(plan, x, first, last, out, rows)
+        if isinstance(x, mapped.MappedRows):
+            for part in x.blocks():
+                self._network.forward(plan, x.take(part), first, last, out[part], rows)
+        else:
+            self._network.forward(plan, x, first, last, out, rows)
         return out
 
     def _width(self, op):

@@ -1,5 +1,6 @@
 """The loop over epochs: slices, progress, validation, and what happens when a fit stops early."""
 
+import contextlib
 import math
 import time
 
@@ -27,7 +28,8 @@ class Pace:
 class _Epoch:
     """Runs one epoch and sums what its batches lost."""
 
-    def __init__(self, session, pace, callbacks, results):
+    def __init__(self, session, pace, callbacks, results, batch_size):
+        self.batch_size = batch_size  # None: every block is a batch
         self.session, self.pace, self.callbacks, self.results = session, pace, callbacks, results
         self.width = 1 + len(results.rows)
         self.parts = []  # sums of the blocks (batches, width)
@@ -48,13 +50,13 @@ class _Epoch:
         return self.results.logs(sums, self.rows, np.concatenate(self.targets), np.concatenate(self.outputs))
 
     def _run_block(self, data, order, model):
-        session, size, by_batch = self.session, self.session.batch_size, self.callbacks.by_batch
+        session, size, by_batch = self.session, self.batch_size or len(order), self.callbacks.by_batch
         n_batches = math.ceil(len(order) / size)
         sums = np.zeros((n_batches, self.width))
         outputs = None
         if self.results.need_outputs:
             outputs = np.empty((len(order), session.plan.n_outputs), session.network.dtype)
-        session.begin_block(data, n_batches)
+        session.begin_block(data, n_batches, size)
         done, rows_before = 0, self.rows
         while done < n_batches:
             count = 1 if by_batch else min(self.pace.batches, n_batches - done)
@@ -82,7 +84,7 @@ class _Epoch:
             self.outputs.append(outputs[:seen])
 
 
-def fit(model, network, plan, source, validate, results, loss, *, batch_size, epochs, initial_epoch, callbacks):
+def fit(model, network, plan, source, validate, results, loss, *, epochs, initial_epoch, callbacks):
     """Train.
 
     Parameters
@@ -91,14 +93,13 @@ def fit(model, network, plan, source, validate, results, loss, *, batch_size, ep
         For `stop_training` and the optimizer.
     network : Network
     plan : Plan
-    source : sources.Arrays
-        Where the rows come from.
+    source : sources.Arrays or sources.Chunks
     validate : callable or None
         Returns the logs of the validation data.
     results : metrics.Results
     loss : str
         The loss's name, for messages.
-    batch_size, epochs, initial_epoch : int
+    epochs, initial_epoch : int
     callbacks : callbacks.dispatch.CallbackList
 
     Raises
@@ -106,7 +107,7 @@ def fit(model, network, plan, source, validate, results, loss, *, batch_size, ep
     FloatingPointError
         If the loss or the weights became NaN or infinite. The model keeps the last finite weights.
     """
-    session = Session(network, plan, batch_size, loss, model.optimizer)
+    session = Session(network, plan, source.batch_size or 1, loss, model.optimizer)
     pace = Pace()
     try:
         with network.lock:
@@ -122,8 +123,8 @@ def fit(model, network, plan, source, validate, results, loss, *, batch_size, ep
             callbacks.on_epoch_begin(epoch)
             session.begin_epoch(epoch)
             try:
-                blocks = source.blocks(network.seed, network.epoch)
-                logs = _Epoch(session, pace, callbacks, results).run(blocks, model)
+                with contextlib.closing(source.blocks(network.seed, network.epoch)) as blocks:
+                    logs = _Epoch(session, pace, callbacks, results, source.batch_size).run(blocks, model)
                 if epoch == epochs - 1:
                     session.sync()  # so that an epoch that ruined the weights does not count as completed
             except FloatingPointError as error:

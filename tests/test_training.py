@@ -160,7 +160,7 @@ def before_failure(rate, batches, backend="numpy", **options):
     m = regressor(rate, backend, **options)
     plan = m._make_plan(m.optimizer, m._loss, [], "mse", 1.0, (6,))
     session = session_module.Session(m._network, plan, 5, "mse", m.optimizer)
-    session.begin_block(Data(X, T, None), 10)
+    session.begin_block(Data(X, T, None), 10, 5)
     order = epoch_order(1, 0, 50, True)
     for k in range(batches):
         session.run(order[5 * k : 5 * k + 5], np.empty((1, 1)))

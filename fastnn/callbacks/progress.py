@@ -49,13 +49,16 @@ class _Bar(Progress):
         class Bar(tqdm):
             monitor_interval = 0  # no thread that outlives the fit
 
+        known = self.params["samples"] is not None
         self._bar = Bar(
             total=self.params["samples"],
             desc=f"epoch {epoch + 1}/{self.params['epochs']}",
             unit=" samples",
             unit_scale=True,
             # Loss and accuracy have to fit into 80 columns.
-            bar_format="{desc} {percentage:3.0f}%|{bar:10}| {rate_fmt}{postfix}",
+            bar_format="{desc} "
+            + ("{percentage:3.0f}%|{bar:10}|" if known else "{n_fmt} samples,")
+            + " {rate_fmt}{postfix}",
             dynamic_ncols=True,
             file=sys.stderr,
         )
