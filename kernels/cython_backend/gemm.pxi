@@ -11,10 +11,10 @@
 # and the input gradient is the simpler dX = dZ W' with a copy of W' that follows each update.
 
 cdef enum:
-    K_BLOCK = 4 * P   # rows of a right panel kept in the first-level cache: 8 * P * P * 4 bytes are 32 KB with AVX-512
+    K_BLOCK = 4 * P   # rows of a right panel kept in the first-level cache: 4 * P * P * 4 bytes are 16 KB with AVX-512
     L2_BLOCK = 1 << 20  # bytes of the left factor that stay in the second-level cache
     FEW = 4           # rows of a batch that plain gradient descent adds to W one by one
-    M_BLOCK = 2 * P   # rows of a batch summed at a time in the weight gradient: a panel of X and one of dZ, 32 KB
+    M_BLOCK = 2 * P   # rows of a batch summed at a time in the weight gradient: a panel of X and one of dZ, 16 KB
 
 
 cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump, long m, bint training, long id,

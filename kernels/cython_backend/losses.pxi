@@ -1,12 +1,17 @@
-# Losses and metrics, row by row. Formulas: kernels/losses.py. Sums along a row go through P partial sums, one a column
-# of a panel, so that they vectorise and still have one fixed order.
+# Losses and metrics. Formulas: kernels/losses.py. Sums along a row go through P partial sums, one a column of a panel, so
+# that they vectorise and still have one fixed order.
 
 
-cdef inline real fold(const real *sums) noexcept nogil:
-    """Shapes: sums (P,); their total, in order. Layout: contiguous. Aliasing: nothing is written."""
+cdef enum:
+    TOGETHER = 8  # rows that go through an elementwise loss side by side
+
+
+cdef inline real fold(const real *sums, long n) noexcept nogil:
+    """Shapes: sums (P,), of which n or all count; their total, in order. Layout: contiguous. Aliasing: nothing is
+    written."""
     cdef real total = 0
     cdef long c
-    for c in range(P):
+    for c in range(smaller(n, P)):
         total += sums[c]
     return total
 
@@ -20,70 +25,89 @@ cdef extern from * nogil:
     real LN2
 
 
-cdef real elementwise_row(int loss, real a, const real *z, const real *t, real *d, long step, long n) noexcept nogil:
-    """Shapes: z, t, d (n,): outputs, targets, gradient out; returns the row's loss, for the losses that are a mean or a
-    sum over the outputs; a is their parameter.
-    Layout: a row of panels `step` apart. Aliasing: none."""
-    cdef real sums[P]
-    cdef real e, s, share = <real> 1.0 if loss == KL_DIVERGENCE else <real> 1.0 / n
-    cdef long j, c, columns
+cdef void elementwise_run(int loss, real a, const real *z, const real *t, real *d, real *v, real scale,
+                          long n) noexcept nogil:
+    """The losses that are a mean or a sum over the outputs. Shapes: z, t, d, v (n,): outputs, targets, gradient out
+    times scale, value out; a is the loss's parameter. Layout: contiguous. Aliasing: none."""
+    cdef long i
+    cdef real e, s
+    if loss == MSE:
+        for i in range(n):
+            e = z[i] - t[i]
+            d[i] = e * (2 * scale)
+            v[i] = e * e
+    elif loss == MAE:
+        for i in range(n):
+            e = z[i] - t[i]
+            d[i] = scale if e > 0 else (-scale if e < 0 else e)
+            v[i] = abs_(e)
+    elif loss == BINARY:
+        for i in range(n):
+            s = t[i] * (1 - a) + <real> 0.5 * a
+            d[i] = (sigmoid(z[i]) - s) * scale
+            v[i] = (0 if z[i] < 0 else z[i]) - z[i] * s + log1p_unit(exp_(-abs_(z[i])))
+    elif loss == HUBER:
+        for i in range(n):
+            e = z[i] - t[i]
+            s = abs_(e)
+            d[i] = (a if e > a else (-a if e < -a else e)) * scale
+            v[i] = <real> 0.5 * e * e if s <= a else a * s - <real> 0.5 * a * a
+    elif loss == LOG_COSH:
+        for i in range(n):
+            e = z[i] - t[i]
+            s = abs_(e)
+            d[i] = tanh_(e) * scale
+            v[i] = s + log1p_unit(exp_(-2 * s)) - LN2
+    elif loss == POISSON:
+        for i in range(n):
+            e = z[i] + LOSS_EPSILON
+            d[i] = (1 - t[i] / e) * scale
+            v[i] = z[i] - t[i] * log_(e)
+    elif loss == KL_DIVERGENCE:
+        for i in range(n):
+            s = LOSS_EPSILON if t[i] < LOSS_EPSILON else (1 if t[i] > 1 else t[i])
+            e = LOSS_EPSILON if z[i] < LOSS_EPSILON else (1 if z[i] > 1 else z[i])
+            d[i] = 0 if z[i] < LOSS_EPSILON or z[i] > 1 else -s / e * scale
+            v[i] = s * log_(s / e)
+    elif loss == HINGE:
+        for i in range(n):
+            e = 1 - t[i] * z[i]
+            s = 0 if e <= 0 else e
+            d[i] = -t[i] * scale if e > 0 else s  # NaN stays
+            v[i] = s
+    elif loss == SQUARED_HINGE:
+        for i in range(n):
+            e = 1 - t[i] * z[i]
+            s = 0 if e <= 0 else e
+            d[i] = s * t[i] * (-2 * scale)
+            v[i] = s * s
+
+
+cdef inline bint is_elementwise(int loss) noexcept nogil:
+    return loss != SPARSE and loss != CATEGORICAL and loss != CATEGORICAL_HINGE and loss != COSINE
+
+
+cdef void elementwise_rows(int loss, real a, const real *z, const real *t, real *d, long step, long rows, long n,
+                           real factor, real *values) noexcept nogil:
+    """Shapes: z, t, d (rows, n), values (rows,), rows at most TOGETHER: a loss of elementwise_run, and its gradient
+    times factor. Panel by panel, where the rows lie side by side.
+    Layout: panels `step` apart. Aliasing: none."""
+    cdef real v[TOGETHER * P]
+    cdef real sums[TOGETHER * P]
+    cdef real share = <real> 1.0 if loss == KL_DIVERGENCE else <real> 1.0 / n
+    cdef long j, b, c
     memset(sums, 0, sizeof(sums))
     for j in range(panels(n)):
-        columns = smaller(P, n - j * P)
-        if loss == MSE:
-            for c in range(columns):
-                e = z[c] - t[c]
-                d[c] = e * (2 * share)
-                sums[c] += e * e
-        elif loss == MAE:
-            for c in range(columns):
-                e = z[c] - t[c]
-                d[c] = share if e > 0 else (-share if e < 0 else e)
-                sums[c] += abs_(e)
-        elif loss == BINARY:
-            for c in range(columns):
-                s = t[c] * (1 - a) + <real> 0.5 * a
-                d[c] = (sigmoid(z[c]) - s) * share
-                sums[c] += (0 if z[c] < 0 else z[c]) - z[c] * s + log1p_unit(exp_(-abs_(z[c])))
-        elif loss == HUBER:
-            for c in range(columns):
-                e = z[c] - t[c]
-                s = abs_(e)
-                d[c] = (a if e > a else (-a if e < -a else e)) * share
-                sums[c] += <real> 0.5 * e * e if s <= a else a * s - <real> 0.5 * a * a
-        elif loss == LOG_COSH:
-            for c in range(columns):
-                e = z[c] - t[c]
-                s = abs_(e)
-                d[c] = tanh_(e) * share
-                sums[c] += s + log1p_unit(exp_(-2 * s)) - LN2
-        elif loss == POISSON:
-            for c in range(columns):
-                e = z[c] + LOSS_EPSILON
-                d[c] = (1 - t[c] / e) * share
-                sums[c] += z[c] - t[c] * log_(e)
-        elif loss == KL_DIVERGENCE:
-            for c in range(columns):
-                s = LOSS_EPSILON if t[c] < LOSS_EPSILON else (1 if t[c] > 1 else t[c])
-                e = LOSS_EPSILON if z[c] < LOSS_EPSILON else (1 if z[c] > 1 else z[c])
-                d[c] = 0 if z[c] < LOSS_EPSILON or z[c] > 1 else -s / e
-                sums[c] += s * log_(s / e)
-        elif loss == HINGE:
-            for c in range(columns):
-                e = 1 - t[c] * z[c]
-                s = 0 if e <= 0 else e
-                d[c] = -t[c] * share if e > 0 else s  # NaN stays
-                sums[c] += s
-        elif loss == SQUARED_HINGE:
-            for c in range(columns):
-                e = 1 - t[c] * z[c]
-                s = 0 if e <= 0 else e
-                d[c] = s * t[c] * (-2 * share)
-                sums[c] += s * s
-        z += step
-        t += step
-        d += step
-    return fold(sums) * share
+        elementwise_run(loss, a, z + j * step, t + j * step, d + j * step, v, share * factor, rows * P)
+        if n - j * P >= P:
+            for b in range(rows * P):
+                sums[b] += v[b]
+        else:
+            for b in range(rows):
+                for c in range(n - j * P):
+                    sums[b * P + c] += v[b * P + c]
+    for b in range(rows):
+        values[b] = fold(sums + b * P, n) * share
 
 
 cdef real hinge_row(const real *z, const real *t, real *d, long step, long n) noexcept nogil:
@@ -99,7 +123,7 @@ cdef real hinge_row(const real *z, const real *t, real *d, long step, long n) no
         if c == 0 or e > worst or (e != e and worst == worst):
             worst = e
             at = i
-    value = worst - fold(sums) + 1
+    value = worst - fold(sums, n) + 1
     value = 0 if value <= 0 else value
     for c in range(n):
         i = (c // P) * step + c % P
@@ -117,7 +141,7 @@ cdef real inverse_norm(const real *z, long step, long n) noexcept nogil:
     for j in range(panels(n)):
         for c in range(smaller(P, n - j * P)):
             sums[c] += z[j * step + c] * z[j * step + c]
-    e = 1 / sqrt_(fold(sums))
+    e = 1 / sqrt_(fold(sums, n))
     return 1 / LOSS_EPSILON if e > 1 / LOSS_EPSILON else e
 
 
@@ -130,7 +154,7 @@ cdef real cosine_row(const real *z, const real *t, real *d, long step, long n) n
     for j in range(panels(n)):
         for c in range(smaller(P, n - j * P)):
             sums[c] += (z[j * step + c] * of_z) * (t[j * step + c] * of_t)
-    cosine = fold(sums)
+    cosine = fold(sums, n)
     # Where the norm is held at its least, it is a constant.
     along = 0 if of_z >= 1 / LOSS_EPSILON else cosine
     for j in range(panels(n)):
@@ -154,7 +178,7 @@ cdef real softmax_row(real a, const real *z, const real *t, long label, real *d,
         for c in range(smaller(P, n - j * P)):
             d[j * step + c] = exp_(z[j * step + c] - top)
             sums[c] += d[j * step + c]
-    total = fold(sums)
+    total = fold(sums, n)
     if t == NULL:
         dot = kept * z[(label // P) * step + label % P]
         if a != 0:
@@ -162,18 +186,18 @@ cdef real softmax_row(real a, const real *z, const real *t, long label, real *d,
             for j in range(width):
                 for c in range(smaller(P, n - j * P)):
                     sums[c] += z[j * step + c]
-            dot += spread * fold(sums)
+            dot += spread * fold(sums, n)
     else:
         memset(sums, 0, sizeof(sums))
         for j in range(width):
             for c in range(smaller(P, n - j * P)):
                 sums[c] += t[j * step + c] * kept + spread
-        mass = fold(sums)
+        mass = fold(sums, n)
         memset(sums, 0, sizeof(sums))
         for j in range(width):
             for c in range(smaller(P, n - j * P)):
                 sums[c] += (t[j * step + c] * kept + spread) * z[j * step + c]
-        dot = fold(sums)
+        dot = fold(sums, n)
     for j in range(width):
         for c in range(P):
             d[j * step + c] *= mass / total
@@ -191,16 +215,14 @@ cdef real softmax_row(real a, const real *z, const real *t, long label, real *d,
 
 
 cdef real loss_row(int loss, real a, const real *z, const real *t, long label, real *d, long step, long n) noexcept nogil:
-    """Shapes, layout, aliasing: as those above, one of which it calls."""
+    """The losses that need a whole row first. Shapes, layout, aliasing: as those above, one of which it calls."""
     if loss == SPARSE:
         return softmax_row(a, z, NULL, label, d, step, n)
     if loss == CATEGORICAL:
         return softmax_row(a, z, t, 0, d, step, n)
     if loss == CATEGORICAL_HINGE:
         return hinge_row(z, t, d, step, n)
-    if loss == COSINE:
-        return cosine_row(z, t, d, step, n)
-    return elementwise_row(loss, a, z, t, d, step, n)
+    return cosine_row(z, t, d, step, n)
 
 
 cdef long first_largest(const real *z, long step, long n) noexcept nogil:
@@ -237,25 +259,43 @@ cdef double metric_row(int metric, const real *z, const real *t, long label, bin
     return total / n
 
 
+cdef void losses_of(int loss, real a, const real *z, const real *t, const int32_t *labels, real *d, long step,
+                    long rows, long n, real factor, real *values) noexcept nogil:
+    """Shapes: z, t, d (rows, n), labels and values (rows,), rows at most TOGETHER: loss of every row, and gradient times
+    factor. Layout: panels `step` apart. Aliasing: none."""
+    cdef long b, j, c
+    if is_elementwise(loss):
+        elementwise_rows(loss, a, z, t, d, step, rows, n, factor, values)
+        return
+    for b in range(rows):
+        values[b] = loss_row(loss, a, z + b * P, t + b * P, labels[b] if labels != NULL else 0, d + b * P, step, n)
+        for j in range(panels(n)):
+            for c in range(P):
+                d[b * P + j * step + c] *= factor
+
+
 cdef void loss_rows(Net *net, const Data *data, long m, long r0, long r1) noexcept nogil:
     """Rows r0..r1 of the last operation's output against their targets: net.row_loss (weighted), net.row_metric, and
     the gradient of the batch's mean into its dz.
     Layout: panels of net.ld rows. Aliasing: none."""
     cdef Op *last = &net.ops[net.n_ops - 1]
-    cdef long b, i, j, c, n = last.n_out, step = net.ld * P, label = 0
-    cdef real weight, factor, value
-    cdef real *d
-    for b in range(r0, r1):
-        d = last.dz + b * P
-        if data.labels != NULL:
-            label = net.label[b]
-        value = loss_row(net.loss, net.loss_parameter, last.y + b * P, net.t + b * P, label, d, step, n)
-        weight = net.row_weight[b] if data.weights != NULL else 1
-        net.row_loss[b] = value * weight
-        factor = weight / m
-        for j in range(panels(n)):
-            for c in range(P):
-                d[j * step + c] *= factor
-        for i in range(net.n_metrics):
-            net.row_metric[i * net.capacity + b] = metric_row(
-                net.metrics[i], last.y + b * P, net.t + b * P, label, data.labels != NULL, net.threshold, step, n)
+    cdef const int32_t *labels = net.label if data.labels != NULL else NULL
+    cdef long k, b, i, j, c, rows, label, n = last.n_out, step = net.ld * P
+    cdef real values[TOGETHER]
+    k = r0
+    while k < r1:
+        rows = smaller(TOGETHER, r1 - k)
+        losses_of(net.loss, net.loss_parameter, last.y + k * P, net.t + k * P, labels + k if labels != NULL else NULL,
+                  last.dz + k * P, step, rows, n, <real> 1.0 / m, values)
+        for b in range(k, k + rows):
+            net.row_loss[b] = values[b - k]
+            if data.weights != NULL:
+                net.row_loss[b] *= net.row_weight[b]
+                for j in range(panels(n)):
+                    for c in range(P):
+                        last.dz[b * P + j * step + c] *= net.row_weight[b]
+            label = labels[b] if labels != NULL else 0
+            for i in range(net.n_metrics):
+                net.row_metric[i * net.capacity + b] = metric_row(
+                    net.metrics[i], last.y + b * P, net.t + b * P, label, labels != NULL, net.threshold, step, n)
+        k += rows

@@ -148,7 +148,7 @@ def activate_grad(int code, uintptr_t z, uintptr_t dy, uintptr_t out, double alp
 
 def loss(int code, uintptr_t z, uintptr_t labels, uintptr_t t, uintptr_t values, uintptr_t gradient, double parameter,
          long rows, long width):
-    cdef long b, label = 0
+    cdef long b
     cdef size_t bytes = panels(width) * rows * P * sizeof(real)
     cdef real *zp = <real *> aligned(bytes)
     cdef real *tp = <real *> aligned(bytes)
@@ -159,10 +159,9 @@ def loss(int code, uintptr_t z, uintptr_t labels, uintptr_t t, uintptr_t values,
         pack_rows(<const real *> z, rows, width, 0, panels(width), zp)
         if t:
             pack_rows(<const real *> t, rows, width, 0, panels(width), tp)
-        for b in range(rows):
-            if labels:
-                label = (<const int32_t *> labels)[b]
-            (<real *> values)[b] = loss_row(code, <real> parameter, zp + b * P, tp + b * P, label, dp + b * P, rows * P, width)
+        for b in range(0, rows, TOGETHER):
+            losses_of(code, <real> parameter, zp + b * P, tp + b * P, <const int32_t *> labels + b if labels else NULL,
+                      dp + b * P, rows * P, smaller(TOGETHER, rows - b), width, 1, <real *> values + b)
         write_rows(dp, width, rows, 0, rows, <real *> gradient)
     finally:
         free(zp)

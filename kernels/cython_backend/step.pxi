@@ -156,7 +156,7 @@ cdef bint backward_all(Call *call, const real *x, long m, const Update *update, 
                     return False
             while waiting > i:
                 if net.ops[waiting].code == DENSE:
-                        weight_gradient(net, &net.ops[waiting], net.ops[waiting - 1].y, m, update, call.gradient, id, n)
+                    weight_gradient(net, &net.ops[waiting], net.ops[waiting - 1].y, m, update, call.gradient, id, n)
                 waiting -= 1
         if i <= net.first_dense:
             break
