@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..activations import BY_NAME
-from .cache import jit
+from .cache import inline, jit
 from .intrinsics import cast, outlined, positive
 from .maths import add, exp, expm1, largest, log1p, normal_cdf, tanh
 
@@ -16,20 +16,20 @@ LINEAR, RELU, LEAKY_RELU, ELU, GELU, SILU, TANH, SIGMOID, SOFTPLUS, SOFTMAX = (
 _DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 
 
-@jit
+@inline
 def above(z):
     """z > 0, of denormals too, which comparisons here take for zero."""
     return positive(z) and z == z
 
 
-@jit
+@inline
 def sigmoid(z):
     """1 / (1 + e^-z) of a number."""
     one = cast(z, 1.0)
     return one / (one + exp(-z))
 
 
-@jit
+@inline
 def softplus(z):
     """log(1 + e^z) of a number."""
     zero = cast(z, 0.0)
@@ -135,7 +135,7 @@ def activate_grad(code, alpha, z, d, scratch):
             d[i] = scratch[i] * (d[i] - total)
 
 
-@jit
+@inline
 def _splitmix64(x):
     x += np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -143,13 +143,13 @@ def _splitmix64(x):
     return x ^ (x >> np.uint64(31))
 
 
-@jit
+@inline
 def dropout_key(seed, step, op):
     """The two keys of `kernels.dropout.keys` as one number."""
     return _splitmix64(_splitmix64(np.uint64(seed) ^ _splitmix64(np.uint64(step))) + np.uint64(op))
 
 
-@jit
+@inline
 def _kept(key, threshold, index):
     # `kernels.dropout.mask` for one element. All is 32 bits wide: Numba widens, LLVM narrows again.
     h = np.uint32(np.uint32(index) + np.uint32(key))
@@ -176,7 +176,7 @@ def drop(key, threshold, scale, first, y):
         y[i] = y[i] * scale if _kept(key, threshold, first + i) else zero
 
 
-@jit
+@inline
 def mask(key, threshold, first, keep):
     """keep = 1 where kept, otherwise 0.
 

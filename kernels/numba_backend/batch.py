@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from .activations import activate
-from .cache import jit
+from .cache import inline, jit
 from .intrinsics import at, cast, outlined, pointer, prefetch, view
 from .layout import CACHE_LINE, CONSTANTS, COPIES, INT32, UINT8
 from .losses import loss_row, metric_row
@@ -25,13 +25,13 @@ AHEAD = 4
 BYTE, LABEL, INDEX, SUM = np.uint8(0), np.int32(0), np.int64(0), np.float64(0)
 
 
-@jit
+@inline
 def wait(job, team):
     """Meet the other threads."""
     barrier(pointer(INDEX, job.barrier), team[1])
 
 
-@jit
+@inline
 def private(like, job, team):
     """What this thread has for itself: a block of tiles, a row of zeros, the optimiser's constants, rows."""
     block = at(pointer(like, job.scratch), job.private + team[0] * job.private_step)
@@ -41,15 +41,17 @@ def private(like, job, team):
     return block, zeros, numbers, at(numbers, CONSTANTS)
 
 
-@jit
+@inline
 def begin(like, job, team):
     """Fill in what is constant for a call; a 1 ends the constants."""
     _, zeros, numbers, _ = private(like, job, team)
-    view(zeros, VECTORS * vector_size(like))[:] = cast(like, 0.0)
+    none = view(zeros, VECTORS * vector_size(like))
+    for c in range(len(none)):
+        none[c] = cast(like, 0.0)
     view(numbers, CONSTANTS)[CONSTANTS - 1] = cast(like, 1.0)
 
 
-@jit
+@inline
 def own_rows(like, rows, team):
     """The rows of a batch that are this thread's where rows are shared out: whole vectors of them."""
     lanes = vector_size(like)
@@ -57,13 +59,13 @@ def own_rows(like, rows, team):
     return min(first * lanes, rows), min(last * lanes, rows)
 
 
-@jit
+@inline
 def _row_number(job, i):
     """Row i of this call's order in the caller's arrays."""
     return view(pointer(INDEX, job.order), i + 1)[i] if job.order else i
 
 
-@jit
+@inline
 def _read_row(like, source, kind, scale, row, n, out, panel, jump):
     """Row `row` of real or uint8 numbers as real ones, `panel` of them at a time to places `jump` apart."""
     lanes, factor = vector_size(like), cast(like, scale)
@@ -81,7 +83,7 @@ def _read_row(like, source, kind, scale, row, n, out, panel, jump):
             rest[c] = cast(like, view(small, n)[j + c]) * factor if kind == UINT8 else view(reals, n)[j + c]
 
 
-@jit
+@inline
 def _fetch_row(job, n, i):
     """Begin to fetch row i of the order: rows lie anywhere, and each would be waited for."""
     size = n * (1 if job.x_kind == UINT8 else job.itemsize)
@@ -90,7 +92,7 @@ def _fetch_row(job, n, i):
         prefetch(at(first, line))
 
 
-@jit
+@inline
 def get_row(like, source, high, panel, i, n, out):
     """Row i of a matrix in panels as one piece."""
     for j in range(0, n, panel):
@@ -98,7 +100,7 @@ def get_row(like, source, high, panel, i, n, out):
             read_vector(at(source, (j // panel * high + i) * panel + c), like, at(out, j + c))
 
 
-@jit
+@inline
 def put_row(like, row, high, panel, i, n, place):
     """The inverse of `get_row`."""
     for j in range(0, n, panel):
@@ -203,6 +205,7 @@ def output(like, job, op, start, rows, high, team):
     Layout: y in panels, out contiguous.
     Aliasing: none.
     """
+    outlined()
     first, last = own_rows(like, rows, team)
     spare = private(like, job, team)[3]
     for i in range(first, last):

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from numba import njit, typeof
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
 
 from .microkernel import VARIANT
 
@@ -23,14 +25,58 @@ _TABLES = "plan", "activations", "losses", "optimizers"
 _OPTIONS = {"error_model": "numpy", "boundscheck": False}
 
 
+_inner = set()  # names of the functions below
+
+
+def inline(function):
+    """Make a small inner function part of whatever calls it, before types are known: the quickest to compile."""
+    return njit(inline="always", **_OPTIONS)(function)
+
+
 def jit(function):
-    """Compile an inner function, which Python never calls."""
+    """Compile an inner function, which Python never calls, for itself.
+
+    To remain a function in machine code, too, it begins with `intrinsics.outlined()`.
+    """
+    _inner.add(function.__qualname__)
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
 
 
-def inlined(function):
-    """Compile an inner function into each caller, however long: for what loops of vector code are made of."""
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)(function)
+class _Library(JITCodeLibrary):
+    """Numba optimises a function and makes machine code of it, then again within each function above it.
+
+    Inner functions are left as they were translated: only the entry, which has taken them all in, is worth the time.
+    """
+
+    def _optimize_final_module(self):
+        if self.name not in _inner:
+            super()._optimize_final_module()
+
+    def _finalize_final_module(self):
+        if self.name not in _inner:
+            super()._finalize_final_module()
+        self._finalized = True
+
+
+@contextlib.contextmanager
+def _quick_compilation(target):
+    """While it lasts, Numba compiles as `_Library` does; nobody else can compile meanwhile."""
+    codegen = target.codegen()
+
+    def get_executable(library, *others):
+        if library.name not in _inner:
+            return executable(library, *others)
+        library.finalize()
+        return [].append  # nobody calls it, but Numba keeps it as a key and wants something of this type
+
+    with global_compiler_lock:
+        usual, executable = codegen._library_class, target.get_executable
+        codegen._library_class, target.get_executable = _Library, get_executable
+        try:
+            yield
+        finally:
+            codegen._library_class = usual
+            del target.get_executable
 
 
 def _version():
@@ -100,5 +146,6 @@ class Entry:
                     self.dispatcher._cache = _Cache(self.dispatcher.py_func)
                 except (RuntimeError, OSError):  # no folder to write to
                     _notice()
-            self.dispatcher.compile(tuple(map(typeof, args)))
+            with _quick_compilation(self.dispatcher.targetctx):
+                self.dispatcher.compile(tuple(map(typeof, args)))
             self._ready.add(kind)

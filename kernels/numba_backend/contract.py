@@ -71,13 +71,17 @@ def loss_grad(workspace, x, y, weights, seed, step, gradient):
     sums = np.zeros(1 + len(workspace.plan.metrics))
     _run(
         workspace, len(x), mode=engine.LOSS_GRAD, order=0, count=1, batch=len(x), seed=_signed(seed), step=step,
-        sums=address(sums), gradient=address(gradient), **_all_ops(workspace), **_data(x, y, weights),
+        sums=address(sums), gradient=address(gradient), out=0, **_all_ops(workspace), **_data(x, y, weights),
     )  # fmt: skip
     return sums
 
 
 def update(workspace, gradient, rate, step):
-    _run(workspace, 1, mode=engine.UPDATE, count=0, gradient=address(gradient), rate=rate, step=step)
+    rates = np.array([rate], np.float64)
+    _run(
+        workspace, 1, mode=engine.UPDATE, rates=address(rates), count=1, batch=1, n=1, gradient=address(gradient),
+        step=step,
+    )  # fmt: skip
 
 
 def _all_ops(workspace):
@@ -93,7 +97,7 @@ def evaluate(workspace, x, y, weights, sums):
     sums[...] = 0.0
     rows = min(len(x), workspace.batch_size)
     _run(
-        workspace, rows, mode=engine.EVALUATE, sums=address(sums), **_all_ops(workspace), **_data(x, y, weights),
+        workspace, rows, mode=engine.EVALUATE, sums=address(sums), out=0, **_all_ops(workspace), **_data(x, y, weights),
         **_in_order(workspace, len(x)),
     )  # fmt: skip
 

@@ -30,7 +30,7 @@ from .losses import loss_row
 from .matmul import blocks, multiply, pack, panel_of, share, tall
 from .microkernel import vector_size
 from .step import backward, forward, rows_backward
-from .weights import all_weights, copy_block, prepare
+from .weights import copy_block, prepare
 
 GEMM, ACTIVATE, ACTIVATE_GRAD, LOSS, MASK = range(5)
 
@@ -45,32 +45,30 @@ def _run(like, jobs, ops, thread):
     state = float_state()
     set_float_state(state | FLUSH)
     begin(like, job, team)
-    if job.mode == UPDATE:
-        prepare(like, job, job.rate, job.step + 1, team)
-        all_weights(like, job, ops, team)
     batches = np.int64(0)
     while batches < job.count:
-        start = batches * job.batch
-        rows, now = min(job.batch, job.n - start), job.step + batches
+        start, now, finite = batches * job.batch, job.step + batches, True
+        rows = min(job.batch, job.n - start)
         high = blocks(rows, job.row_step) * job.row_step
-        x = gather(like, job, ops[job.first], start, rows, high, team)
-        forward(like, job, ops, x, rows, high, now, team)
-        if job.mode == FORWARD:
-            output(like, job, ops[job.last], start, rows, high, team)
-        else:
-            loss(like, job, ops[job.last], start, rows, high, team)
-            if job.mode == TRAIN and job.out:
+        x = pointer(like, job.scratch)
+        if job.mode != UPDATE:
+            x = gather(like, job, ops[job.first], start, rows, high, team)
+            forward(like, job, ops, x, rows, high, now, team)
+            if job.mode != FORWARD:
+                loss(like, job, ops[job.last], start, rows, high, team)
+            if job.out:
                 output(like, job, ops[job.last], start, rows, high, team)
-            if job.mode != EVALUATE:
+            if job.mode <= LOSS_GRAD:
                 rows_backward(like, job, ops[job.last], job.last, now, rows, high, team)
             wait(job, team)
-            finite = add_up(job, batches, rows, team)
-            if job.mode != EVALUATE:
-                if not finite:
-                    break
-                if job.mode == TRAIN:
-                    prepare(like, job, view(pointer(SUM, job.rates), job.count)[batches], now + 1, team)
-                backward(like, job, ops, x, rows, high, now, team)
+            if job.mode != FORWARD:
+                finite = add_up(job, batches, rows, team)
+        if job.mode <= UPDATE:
+            if not finite:
+                break
+            if job.mode != LOSS_GRAD:
+                prepare(like, job, view(pointer(SUM, job.rates), job.count)[batches], now + 1, team)
+            backward(like, job, ops, x, rows, high, now, team)
         # The next batch reads all weights and writes where this one was read.
         wait(job, team)
         batches += 1
@@ -137,7 +135,7 @@ def _probe(like, jobs, ops, thread):
             if job.mode == ACTIVATE:
                 activate(job.code, alpha, z, place)
             elif job.mode == ACTIVATE_GRAD:
-                place[:] = view(at(b, i * n), n)
+                copy_block(at(b, i * n), n, at(out, i * n), n, 1, n)
                 activate_grad(job.code, alpha, z, place, view(scratch, n))
             else:
                 label, target = np.int64(0), z

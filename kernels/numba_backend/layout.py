@@ -39,7 +39,7 @@ JOB = _record(
     "mode threads barrier n_ops lowest loss labels optimizer n_metrics metrics hyper packed params state itemsize "
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
     "rates count sums gradient seed step first last after out a b m k trans_a trans_b code",
-    "input_scale target_scale threshold loss_parameter alpha rate",
+    "input_scale target_scale threshold loss_parameter alpha",
     ("meeting", np.int64, 16),
 )
 

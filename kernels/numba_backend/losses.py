@@ -4,7 +4,7 @@ import math
 
 from ..losses import EPSILON, LOSS_BY_NAME, METRIC_BY_NAME
 from .activations import sigmoid
-from .cache import jit
+from .cache import inline, jit
 from .intrinsics import cast, outlined
 from .maths import add, exp, largest, log1p, tanh
 
@@ -45,7 +45,7 @@ ACCURACY, BINARY_ACCURACY, MAE_METRIC, MSE_METRIC = (
 )
 
 
-@jit
+@inline
 def _softmax(z, p):
     """p = softmax(z); log of the sum of the exponentials."""
     top = largest(z)
@@ -60,6 +60,7 @@ def _softmax(z, p):
 
 @jit
 def _mean_difference(z, t, squared, scratch):
+    outlined()
     for j in range(len(z)):
         e = z[j] - t[j]
         scratch[j] = e * e if squared else abs(e)
@@ -216,7 +217,7 @@ def loss_row(code, a, z, t, label, gradient):
     return cast(one, log_total - dot - kept * z[label])
 
 
-@jit
+@inline
 def _argmax(z):
     """The first of the largest; the first NaN counts as largest."""
     best = 0

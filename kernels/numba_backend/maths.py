@@ -10,8 +10,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from .cache import inlined, jit
-from .intrinsics import as_float32, as_int32, select
+from .cache import inline, jit
+from .intrinsics import as_float32, as_int32, outlined, select
 
 # Adding and subtracting 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
 _MAGIC = np.float32(12582912.0)
@@ -53,7 +53,7 @@ _SMALL = np.float32(0.625)
 _ATANH = tuple(np.float32(2.0 / k) for k in (3, 5, 7, 9, 11, 13, 15))
 
 
-@inlined
+@inline
 def _reduce(x):
     # x = n ln 2 + r with |r| <= ln 2 / 2; 2^n as two factors, for 2^128 alone is no float32; e^r - 1.
     x = _LOWEST if x < _LOWEST else x
@@ -70,20 +70,20 @@ def _reduce(x):
     return low, high, p * (r * r) + r
 
 
-@inlined
+@inline
 def _exp32(x):
     low, high, p = _reduce(x)
     return (p + _ONE) * low * high
 
 
-@inlined
+@inline
 def _expm132(x):
     low, high, p = _reduce(x)
     scale = low * high
     return p * scale + (scale - _ONE)
 
 
-@inlined
+@inline
 def _tanh32(x):
     z = x * x
     small = ((((_T4 * z + _T3) * z + _T2) * z + _T1) * z + _T0) * z * x + x
@@ -92,7 +92,7 @@ def _tanh32(x):
     return select(abs(x) < _SMALL, small, large)
 
 
-@inlined
+@inline
 def _log1p32(e):
     # log(1 + e) = 2 atanh(e / (2 + e)), whose argument stays within 1/3 here.
     s = e / (_TWO + e)
@@ -101,7 +101,7 @@ def _log1p32(e):
     return ((((((c15 * z + c13) * z + c11) * z + c9) * z + c7) * z + c5) * z + c3) * z * s + _TWO * s
 
 
-@inlined
+@inline
 def _normal_cdf32(x):
     # Cephes' erf within 1, its erfc beyond, and no difference of nearly equal numbers on the way.
     u = abs(x) * _SQRT_HALF
@@ -117,7 +117,7 @@ def _normal_cdf32(x):
     return select(u > _ONE, far, near)  # NaN is near
 
 
-@inlined
+@inline
 def _normal_cdf64(x):
     return 0.5 + 0.5 * math.erf(x * math.sqrt(0.5))
 
@@ -160,6 +160,7 @@ _declare(normal_cdf, _normal_cdf32, _normal_cdf64)
 @jit
 def add(x):
     """The sum of an array, in float64 and in a fixed order."""
+    outlined()
     # Four sums side by side: one alone would wait for each addition.
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
     n = len(x)
@@ -177,6 +178,7 @@ def add(x):
 @jit
 def largest(x):
     """The largest number of an array; any where some are NaN."""
+    outlined()
     a, b, c, d = x[0], x[0], x[0], x[0]
     n = len(x)
     whole = n - n % 4

@@ -4,7 +4,7 @@ A thread's share depends on the number of threads, what is computed for a tile d
 always whole and in one order.
 """
 
-from .cache import jit
+from .cache import inline, jit
 from .intrinsics import at, outlined, view
 from .microkernel import ROWS, panel, tile, turn, vector_size
 
@@ -14,25 +14,25 @@ L2_BLOCK = 1 << 20
 panel_of = jit(panel)
 
 
-@jit
+@inline
 def blocks(n, size):
     """How many blocks of `size` cover n."""
     return (n + size - 1) // size
 
 
-@jit
+@inline
 def share(n, team):
     """The range of n tasks that is this thread's, of (thread, threads)."""
     return n * team[0] // team[1], n * (team[0] + 1) // team[1]
 
 
-@jit
+@inline
 def tall(depth, itemsize):
     """Rows of a left factor, whole tiles of them, that stay in a second-level cache."""
     return max(4, L2_BLOCK // (depth * itemsize * ROWS)) * ROWS
 
 
-@jit
+@inline
 def part_of(first, last, j, tiles):
     """The part of block j, of so many tiles, that lies in the range first..last of all tiles."""
     return max(first - j * tiles, 0), min(last - j * tiles, tiles)

@@ -7,7 +7,7 @@ once a step in float64 and rounded once.
 import math
 
 from ..optimizers import BY_NAME
-from .cache import jit
+from .cache import inline, jit
 from .intrinsics import outlined
 
 SGD, MOMENTUM, ADAM, ADAMW, RMSPROP, ADAGRAD, ADAMAX, NADAM, LION = (
@@ -15,7 +15,7 @@ SGD, MOMENTUM, ADAM, ADAMW, RMSPROP, ADAGRAD, ADAMAX, NADAM, LION = (
 )
 
 
-@jit
+@inline
 def _nadam_product(beta_1, t):
     """The product of Nadam's momentum over the steps 1 to t."""
     product, power = beta_1**t, 1.0

@@ -6,15 +6,15 @@ is done by the same thread while the numbers are in its cache. Threads meet wher
 
 from ..plan import DENSE
 from .activations import LINEAR, activate, activate_grad, drop, dropout_key
-from .batch import LOSS_GRAD, get_row, own_rows, private, put_row, wait
-from .cache import jit
+from .batch import LOSS_GRAD, UPDATE, get_row, own_rows, private, put_row, wait
+from .cache import inline, jit
 from .intrinsics import at, cast, outlined, pointer, view
 from .matmul import blocks, multiply, panel_of, part_of, share, tall, turn_rows
 from .microkernel import ROWS, read_vector, turn, vector_size
 from .weights import weight_gradients
 
 
-@jit
+@inline
 def _finish_forward(like, job, op, key, j, first, last, high):
     """Rows first..last of panel j: from the pre-activation to the output, for all but rowwise activations.
 
@@ -30,7 +30,7 @@ def _finish_forward(like, job, op, key, j, first, last, high):
     _drop_rows(like, job, op, key, j, first, last, y)
 
 
-@jit
+@inline
 def _drop_rows(like, job, op, key, j, first, last, y):
     """Dropout of rows first..last of panel j, which begin at y, where gradients follow."""
     if op.threshold >= 0 and job.mode <= LOSS_GRAD:
@@ -40,7 +40,7 @@ def _drop_rows(like, job, op, key, j, first, last, y):
             drop(key, op.threshold, cast(like, op.scale), i * op.n_out + j * op.panel, line)
 
 
-@jit
+@inline
 def _rowwise_forward(like, job, op, key, rows, high, team):
     """What `_finish_forward` does, for activations of whole rows."""
     scratch, spare = pointer(like, job.scratch), private(like, job, team)[3]
@@ -179,7 +179,7 @@ def input_gradients(like, job, op, below, number, step, rows, high, team):
             _finish_backward(like, job, below, key, q, top, bottom, high, across)
 
 
-@jit
+@inline
 def _hand_down(like, job, op, below, rows, high, team):
     """d of an operation without weights as the gradient by the output of the one below: this thread's rows."""
     scratch = pointer(like, job.scratch)
@@ -190,7 +190,7 @@ def _hand_down(like, job, op, below, rows, high, team):
             read_vector(at(scratch, op.d + place + k), like, at(scratch, below.d + place + k))
 
 
-@jit
+@inline
 def backward(like, job, ops, x, rows, high, step, team):
     """Gradients of all operations from the last output's, which `loss` left, each used as the job says.
 
@@ -199,7 +199,7 @@ def backward(like, job, ops, x, rows, high, step, team):
     number = job.n_ops - 1
     while number >= job.lowest:
         op = ops[number]
-        if number > job.lowest:
+        if number > job.lowest and job.mode != UPDATE:
             below = ops[number - 1]
             if op.code == DENSE:
                 input_gradients(like, job, op, below, number - 1, step, rows, high, team)

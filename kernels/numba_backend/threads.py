@@ -11,7 +11,7 @@ import queue
 import threading
 
 from .cache import jit
-from .intrinsics import at, atomic_add, atomic_load, atomic_store, give_way, pause
+from .intrinsics import at, atomic_add, atomic_load, atomic_store, give_way, outlined, pause
 
 _SPINS = 200
 
@@ -28,6 +28,7 @@ def barrier(p, threads):
     Layout: the two counters on different cache lines.
     Aliasing: none.
     """
+    outlined()
     if threads == 1:
         return
     rounds = at(p, 8)

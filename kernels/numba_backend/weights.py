@@ -5,9 +5,8 @@ Arguments as in `batch`.
 
 import numpy as np
 
-from ..plan import DENSE
 from .batch import LOSS_GRAD, SUM, TRAIN, UPDATE, private
-from .cache import jit
+from .cache import inline, jit
 from .intrinsics import at, outlined, pointer, view
 from .layout import CONSTANTS
 from .matmul import blocks, share
@@ -18,7 +17,7 @@ from .optimizers import SGD, apply, constants
 FEW = 4
 
 
-@jit
+@inline
 def prepare(like, job, rate, t, team):
     """Fill in this thread's copy of the optimiser's constants for step `t`."""
     numbers = private(like, job, team)[2]
@@ -56,23 +55,23 @@ def weight_gradients(like, job, op, x, rows, high, team):
             place, start = op.w + (j * deep + k) * panel, op.flat_w + k * op.n_out + j * panel
             a, row, step = at(x, q * high * panel_in + r), np.int64(1), panel_in
         flat = at(pointer(like, job.gradient), start)
+        target, before, gap, right = block, zeros, np.int64(0), d
         if direct:
-            # W += X^T (-rate D): no block in between.
+            # W += X^T (-rate D): no block in between, but for a tile that would write the rows of another.
+            before, gap, right = at(params, place), panel, spare
+            target = before if height == ROWS or is_bias else block
             if task == first or i == 0:
                 rate, scaled, given = -view(numbers, 1)[0], view(spare, rows * panel), view(d, rows * panel)
                 for k in range(rows * panel):
                     scaled[k] = rate * given[k]
-            # A tile writes all its rows, even those that are another's.
-            old, whole = at(params, place), height == ROWS or is_bias
-            tile(panel, rows, a, height, row, step, rows, 0, spare, old, panel, old if whole else block)
-            if not whole:
-                view(old, height * panel)[:] = view(block, height * panel)
-            continue
         if job.mode == UPDATE:
             copy_block(flat, op.n_out, block, panel, height, columns)
         else:
-            tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
-        if job.mode == LOSS_GRAD:
+            tile(panel, rows, a, height, row, step, rows, 0, right, before, gap, target)
+        if direct:
+            if height < ROWS and not is_bias:
+                copy_block(block, panel, before, panel, height, panel)
+        elif job.mode == LOSS_GRAD:
             copy_block(block, panel, flat, op.n_out, height, columns)
         else:
             size, state = height * panel, at(pointer(like, job.state), place)
@@ -80,17 +79,9 @@ def weight_gradients(like, job, op, x, rows, high, team):
             apply(job.optimizer, view(numbers, CONSTANTS), w, m, v, view(block, size))
 
 
-@jit
+@inline
 def copy_block(source, source_step, place, step, height, columns):
     for r in range(height):
         line, part = view(at(place, r * step), columns), view(at(source, r * source_step), columns)
         for c in range(columns):
             line[c] = part[c]
-
-
-@jit
-def all_weights(like, job, ops, team):
-    """`weight_gradients` of every dense operation, from a gradient that is given."""
-    for i in range(job.n_ops):
-        if ops[i].code == DENSE:
-            weight_gradients(like, job, ops[i], pointer(like, job.scratch), np.int64(0), np.int64(0), team)
