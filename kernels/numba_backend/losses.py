@@ -116,7 +116,7 @@ def _pointwise(code, a, z, t, gradient):
     return value
 
 
-@jit
+@inline
 def _within(low, high, x):
     return low if x < low else high if x > high else x  # NaN stays
 
