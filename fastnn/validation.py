@@ -7,6 +7,8 @@ import operator
 
 import numpy as np
 
+from . import frames
+
 _UINT8 = np.dtype(np.uint8)
 
 
@@ -136,6 +138,8 @@ def array(value, name, strings=False):
     """Return `value` as an ndarray of booleans, integers, floats or, if allowed, strings."""
     if np.ma.is_masked(value):
         raise ValueError(f"{name} is a masked array with masked values; fill them first")
+    if frames.is_frame(value):
+        value = frames.to_array(value, name)
     try:
         result = np.asarray(value)
     except (ValueError, TypeError) as error:

@@ -287,5 +287,5 @@ def test_keras_losses_ask_for_their_targets():
         fastnn.Sequential(backend="numpy").summary()
     with pytest.raises(RuntimeError, match="not built"):
         fastnn.Sequential([dense(3)], backend="numpy").predict(X)
-    with pytest.raises(TypeError, match="steps_per_epoch"):
-        m.fit(X, Y, steps_per_epoch=3)
+    with pytest.raises(TypeError, match="validation_freq"):
+        m.fit(X, Y, validation_freq=3)
