@@ -32,8 +32,8 @@ def to_array(value, name):
         if values.dtype.kind not in "biuf":
             found = f" ({str(values[0])!r} first)" if len(values) else ""
             raise TypeError(
-                f"the column {column!r} of {name} holds {value[column].dtype}{found}, not numbers: leave it out, or turn "
-                "it into numbers"
+                f"the column {column!r} of {name} holds {value[column].dtype}{found}, not numbers: leave it out, or "
+                "turn it into numbers"
             )
     return np.column_stack(columns) if columns else np.empty((len(value), 0))
 

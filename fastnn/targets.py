@@ -155,7 +155,9 @@ def class_weights(targets, weights, outputs):
         index, n_classes = y, outputs
     elif targets.loss in _BINARY and outputs == 1:
         index, n_classes = (y[:, 0] > 0.5).astype(np.int64), 2
-    elif outputs > 1 and (targets.loss == "categorical_crossentropy" or is_one_hot(y)):
+    elif outputs > 1 and (
+        targets.loss == "categorical_crossentropy" or is_one_hot(y > 0 if targets.loss in _HINGES else y)
+    ):
         index, n_classes = y.argmax(axis=1), outputs
     else:
         raise ValueError("class_weight needs targets that are classes, one a sample; use sample_weight instead")
