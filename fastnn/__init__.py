@@ -5,6 +5,7 @@ import importlib
 from . import callbacks, initializers, kernels, layers, losses, metrics, optimizers, schedules
 from .autoencoder import Autoencoder
 from .checkpoint import load
+from .finder import LRFind, lr_find
 from .mlp import MLP
 from .sequential import Sequential
 
@@ -13,6 +14,7 @@ __version__ = "0.1.0"
 __all__ = [
     "MLP",
     "Autoencoder",
+    "LRFind",
     "Sequential",
     "__version__",
     "callbacks",
@@ -22,6 +24,7 @@ __all__ = [
     "layers",
     "load",
     "losses",
+    "lr_find",
     "metrics",
     "optimizers",
     "plot",
