@@ -4,17 +4,20 @@ import os
 import sys
 
 from . import __version__, validation
-from .commands import bench, data, evaluate, info, predict, train
+from .commands import bench, data, encode, evaluate, info, predict, train
 from .commands.arguments import Parser, fail
 
 __all__ = ["main"]
 
-_COMMANDS = {module.__name__.rpartition(".")[2]: module for module in (train, evaluate, predict, info, data, bench)}
+_COMMANDS = {
+    module.__name__.rpartition(".")[2]: module for module in (train, evaluate, predict, encode, info, data, bench)
+}
 _EPILOG = """\
 examples:
   fastnn train                             train on the bundled images, leave model and pictures in runs/
-  fastnn evaluate runs/NAME                loss, accuracy and a table of the classes
+  fastnn evaluate runs/NAME                loss, accuracy, a table of the classes and a report
   fastnn predict runs/NAME images.npy      a line of probabilities for every image
+  fastnn encode runs/NAME images.npy       an autoencoder's codes
   fastnn info                              what runs here, and why
 
 environment:

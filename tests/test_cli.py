@@ -17,11 +17,12 @@ import pytest
 
 import fastnn
 from fastnn import cli, diagnostics
-from fastnn.commands import bench, data, evaluate, files, train
+from fastnn.commands import bench, data, evaluate, files, pictures, sources, train
 
 MINI = "fashion-mnist-mini"
 QUICK = ["--hidden", "16", "--epochs", "2"]
-PICTURES = ["curves.png", "predictions.png"]
+PICTURES = ["classes.png", "confusion.png", "curves.png", "predictions.png", "weights.png"]
+ALWAYS = ["history.csv", "model.safetensors", "report.html", "run.json"]
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +79,8 @@ def png_size(path):
 
 def test_train_leaves_what_it_says(trained):
     folder, out = trained
-    expected = ["history.csv", "model.safetensors"]
-    if train._pictures_missing() is None:
+    expected = ALWAYS
+    if pictures.missing() is None:
         expected = sorted([*expected, *PICTURES])
         width, height = png_size(folder / "curves.png")
         assert 800 <= width <= 2000 and 300 <= height <= 1000
@@ -160,7 +161,7 @@ def test_train_without_hidden_layers(here, capsys):
 
 def test_train_never_overwrites(here, capsys, monkeypatch):
     monkeypatch.setattr(train.time, "strftime", lambda form: "20000101-000000")
-    monkeypatch.setattr(train, "_pictures_missing", lambda: "left out for this test")
+    monkeypatch.setattr(pictures, "missing", lambda: "left out for this test")
     names = [Path("runs") / f"{MINI}-20000101-000000{end}" for end in ("", "-2", "-3")]
     for name in names:
         assert run("train", *QUICK, "--quiet") == 0
@@ -182,21 +183,21 @@ def test_train_without_matplotlib_says_so_first(here, capsys, monkeypatch):
     (before,) = seen
     out = capsys.readouterr().out
     for text in (before, out):
-        assert all(name in text for name in (*PICTURES, "matplotlib", 'pip install -e ".[plot]"'))
-    assert sorted(os.listdir("x")) == ["history.csv", "model.safetensors"]
+        assert all(name in text for name in ("pictures", "matplotlib", 'pip install -e ".[plot]"'))
+    assert sorted(os.listdir("x")) == ALWAYS
 
 
 def test_quiet_is_quiet(here, capsys):
     assert run("train", *QUICK, "--quiet", "--out", "x") == 0
     out, err = capsys.readouterr()
     assert out == "x\n"
-    assert err == "" or err.startswith("fastnn: note: curves.png")
+    assert err == "" or err.startswith("fastnn: note: the pictures")
 
 
 def test_divergence_is_an_error_that_keeps_what_there_is(here, capsys):
     error = fails(capsys, 1, "train", *QUICK, "--learning-rate", "1e30", "--out", "x")
     assert "learning rate" in error and "x has the model" in error
-    assert sorted(os.listdir("x")) == ["history.csv", "model.safetensors"]
+    assert sorted(os.listdir("x")) == ["history.csv", "model.safetensors", "run.json"]
     assert np.isfinite(fastnn.load("x/model.safetensors").params).all()
 
 
@@ -220,7 +221,7 @@ def test_ctrl_c_keeps_what_was_trained(here):
     assert process.returncode == 130
     assert err.strip().startswith("fastnn: interrupted, training stopped in epoch") and "Traceback" not in err
     assert "`fastnn train --resume x` goes on" in err
-    assert sorted(os.listdir("x")) == ["arguments.json", "backup", "history.csv", "model.safetensors"]
+    assert sorted(os.listdir("x")) == ["arguments.json", "backup", "history.csv", "model.safetensors", "run.json"]
     with open("x/history.csv", newline="") as file:
         epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
     assert len(epochs) >= 3 and epochs == list(range(1, len(epochs) + 1))
@@ -232,7 +233,7 @@ def test_ctrl_c_elsewhere(here, capsys, monkeypatch):
     def interrupted(name):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "load_announced", interrupted)
+    monkeypatch.setattr(sources, "load_announced", interrupted)
     assert run("train") == 130
     assert capsys.readouterr().err == "fastnn: interrupted\n"
     assert os.listdir() == []
@@ -270,7 +271,7 @@ def test_evaluate(trained, capsys):
 
 def test_class_table():
     y = np.array([0, 0, 0, 0, 1, 1])
-    lines = evaluate.class_table(y, np.array([0, 0, 0, 1, 0, 0]), ["a", "b", "never"])
+    lines = evaluate.class_table(evaluate.class_rows(y, np.array([0, 0, 0, 1, 0, 0]), ["a", "b", "never"]))
     assert [line.split() for line in lines[1:]] == [
         ["a", "4", "0.750", "0.600", "b", "(1)"],
         ["b", "2", "0.000", "0.000", "a", "(2)"],
@@ -549,7 +550,7 @@ def test_what_nobody_expected(here, capsys, monkeypatch):
         run("--traceback", "data")
 
 
-@pytest.mark.parametrize("argv", ["", "train", "evaluate", "predict", "info", "data", "bench"])
+@pytest.mark.parametrize("argv", ["", "train", "evaluate", "predict", "encode", "info", "data", "bench"])
 def test_help(capsys, argv):
     assert run(*argv.split(), "--help") == 0
     out = capsys.readouterr().out

@@ -1,69 +1,132 @@
-"""`fastnn evaluate`: loss, accuracy and a table of the classes."""
+"""`fastnn evaluate`: loss, metrics, a table of the classes, and a report with pictures."""
+
+from pathlib import Path
 
 import numpy as np
 
-from .. import datasets
+from .. import files, report
 from ..autoencoder import Autoencoder
 from ..diagnostics import counted, engine, threads
-from .arguments import MODEL_HELP, add_device
-from .data import load_announced
+from . import pictures, sources
+from .arguments import MODEL_HELP, add_device, note
 from .files import open_model
 
 _ABOUT = """\
-Compute loss and accuracy of a model on a data set, and for every class:
-  images       how many there are
+Compute loss and metrics of a model, on the rows that `fastnn train` kept to test with or on others; for every class:
+  rows         how many there are
   recall       share of them that were recognised
   precision    share of those taken for the class that belong to it
   taken for    the class that they are most often mistaken for
+The pictures are bound into a report, one HTML file that needs nothing else: evaluation.html beside the model, unless
+--report names another place. They need matplotlib: pip install -e ".[plot]".
+"""
+_EXAMPLES = """\
+examples:
+  fastnn evaluate runs/NAME
+  fastnn evaluate runs/NAME --split train --no-report
+  fastnn evaluate runs/NAME --data others.csv
+  fastnn evaluate model.safetensors --data fashion-mnist --report fashion.html
 """
 
 
 def add(commands):
     """Add the sub-command's arguments."""
     command = commands.add_parser(
-        "evaluate",
-        help="loss, accuracy and a table of the classes",
-        description=_ABOUT,
-        epilog="examples:\n  fastnn evaluate runs/NAME\n  fastnn evaluate model.safetensors --data fashion-mnist",
+        "evaluate", help="loss, metrics, a table of the classes and a report", description=_ABOUT, epilog=_EXAMPLES
     )
     command.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    command.add_argument("--data", metavar="NAME", help="default: the data set that `fastnn train` trained it on")
-    command.add_argument("--split", choices=("test", "train"), default="test", help="which images (default: test)")
+    command.add_argument("--data", metavar="NAME", help="a data set or a file (default: what it was trained on)")
+    command.add_argument("--target", metavar="COLUMN", help="the target in a file (default: as in training)")
+    command.add_argument("--split", choices=("test", "train"), help="which rows of a training's data (default: test)")
+    command.add_argument(
+        "--uint8", action="store_true", help="the numbers of a file are bytes from 0 to 255: scale them"
+    )
+    command.add_argument("--report", metavar="FILE", help="where to write the report")
+    command.add_argument("--no-report", action="store_true", help="write none")
     add_device(command)
 
 
 def run(args):
     """Run the sub-command."""
     model = open_model(args)
-    name = args.data or model.name
-    if args.data is None and name not in datasets.names():
-        raise ValueError(
-            f"{args.model} does not say what it was trained on: add --data, one of {', '.join(datasets.names())}"
-        )
-    x, y = load_announced(name)[args.split == "test"]
+    source, x, y, words = sources.of_model(args, model)
     print(f"{args.model}, {engine(model.backend)}, {counted(threads(args.threads)[0], 'thread')}")
-    print(f"{len(x):,} {args.split} images of {name}\n")
-    targets = () if isinstance(model, Autoencoder) else (y,)
-    for key, value in model.evaluate(x, *targets, verbose=0, return_dict=True).items():
+    print(f"{words}\n")
+    reproduces = isinstance(model, Autoencoder)
+    results = model.evaluate(*((x,) if reproduces else (x, y)), verbose=0, return_dict=True)
+    for key, value in results.items():
         print(f"{key:<10} {value:.4f}")
-    names = datasets.class_names(name)
-    if targets and model.output_shape[1] == len(names):
+    rows = []
+    if not reproduces and source.task == "classification" and model.output_shape[1] in (1, len(source.class_names)):
+        rows = class_rows(y, model.predict_classes(x), source.class_names)
         print()
-        for line in class_table(y, model.predict(x).argmax(axis=1), names):
+        for line in class_table(rows):
             print(line)
+    if not args.no_report:
+        path = Path(args.report) if args.report else _beside(args.model)
+        _write_report(args, path, model, source, (x, y), words, results, rows)
+        print(f"\nreport     {path}")
 
 
-def class_table(y, predicted, names):
-    """List the lines of a table of classes. y and predicted are labels (n,), names those of the classes."""
+def _beside(model):
+    path = Path(model)
+    return (path if path.is_dir() else path.parent) / "evaluation.html"
+
+
+def _write_report(args, path, model, source, data, words, results, rows):
+    missing = pictures.missing()
+    if missing:
+        note(missing)
+    body = [report.paragraph(f"{args.model} on {words}"), report.heading("Result")]
+    body.append(report.facts({name: f"{value:.4f}" for name, value in results.items()}))
+    if rows:
+        body += [report.heading("Classes"), report.table(_HEAD, rows)]
+    body.append(report.heading("Pictures"))
+    if missing:
+        body.append(report.paragraph(missing))
+    elif rows or isinstance(model, Autoencoder) or source.task == "regression":
+        body += [report.picture(png, caption) for _, png, caption in pictures.draw(model, source, *data)]
+    facts = {"data": f"{source.name} ({source.place})", "SHA-256 of the data": source.digest()}
+    body += [
+        report.heading("Data"),
+        report.facts(facts),
+        report.heading("Network"),
+        pictures.layers(model),
+        report.heading("Machine"),
+        report.facts(pictures.machine(model, args.threads)),
+    ]
+    page = report.page(f"Evaluation of {args.model}", body)
+    files.write_atomic(path, page.encode("utf-8", "replace"))
+
+
+_HEAD = ("class", "rows", "recall", "precision", "taken for")
+
+
+def class_rows(y, predicted, names):
+    """List a row for every class: name, rows, recall, precision (None where it has none) and what it is taken for.
+
+    y and predicted are labels (n,): numbers of the names, or names.
+    """
     n = len(names)
+    if y.dtype.kind == "U":
+        place = {name: i for i, name in enumerate(names)}
+        y, predicted = (np.array([place[name] for name in labels.tolist()]) for labels in (y, predicted))
     confusion = np.bincount(y.astype(np.int64) * n + predicted, minlength=n * n).reshape(n, n)
-    width = max(map(len, names)) + 2
-    lines = [f"{'class':<{width}} images  recall  precision  taken for"]
+    rows = []
     for label, name in enumerate(names):
         row, right, taken = confusion[label], confusion[label, label], confusion[:, label].sum()
-        recall = f"{right / row.sum():.3f}" if row.sum() else "-"
-        precision = f"{right / taken:.3f}" if taken else "-"
         others = np.where(np.arange(n) == label, 0, row)
         worst = f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
-        lines.append(f"{name:<{width}} {row.sum():>6,}  {recall:>6}  {precision:>9}  {worst}".rstrip())
+        recall = float(right / row.sum()) if row.sum() else "-"
+        rows.append((name, int(row.sum()), recall, float(right / taken) if taken else "-", worst))
+    return rows
+
+
+def class_table(rows):
+    """List the lines of a table of what `class_rows` returned."""
+    width = max(len(row[0]) for row in rows) + 2
+    lines = [f"{'class':<{width}}   rows  recall  precision  taken for"]
+    for name, count, recall, precision, worst in rows:
+        recall, precision = (value if isinstance(value, str) else f"{value:.3f}" for value in (recall, precision))
+        lines.append(f"{name:<{width}} {count:>6,}  {recall:>6}  {precision:>9}  {worst}".rstrip())
     return lines
