@@ -2,7 +2,18 @@
 
 import importlib
 
-from . import callbacks, initializers, kernels, layers, losses, metrics, optimizers, schedules
+from . import (
+    callbacks,
+    constraints,
+    initializers,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+    schedules,
+)
 from .autoencoder import Autoencoder
 from .checkpoint import load
 from .finder import LRFind, lr_find
@@ -18,6 +29,7 @@ __all__ = [
     "Sequential",
     "__version__",
     "callbacks",
+    "constraints",
     "datasets",
     "initializers",
     "kernels",
@@ -28,6 +40,7 @@ __all__ = [
     "metrics",
     "optimizers",
     "plot",
+    "regularizers",
     "schedules",
 ]
 

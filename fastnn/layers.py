@@ -3,7 +3,7 @@ the model's flat vector."""
 
 import math
 
-from . import initializers, validation
+from . import constraints, initializers, regularizers, validation
 from .kernels import activations as table
 
 __all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "Layer", "deserialize", "serialize"]
@@ -181,6 +181,12 @@ class Dense(Layer):
     use_bias : bool, default True
     kernel_initializer : str or Initializer, default "glorot_uniform"
     bias_initializer : str or Initializer, default "zeros"
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties on the weights, part of the loss in training and in `evaluate`.
+    activity_regularizer : str or Regularizer, optional
+        Penalty on the outputs, divided by the rows of the batch: an L1 makes them sparse.
+    kernel_constraint : str or Constraint, optional
+        What the kernel is held to after every update.
     input_shape : tuple of int, optional
         Shape of a sample, for the first layer of a model.
     name : str, optional
@@ -198,6 +204,10 @@ class Dense(Layer):
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
         input_shape=None,
         name=None,
     ):
@@ -207,6 +217,10 @@ class Dense(Layer):
         self.use_bias = validation.flag("use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
 
     def compute_output_shape(self, input_shape):
         return (self.units,)
@@ -218,6 +232,12 @@ class Dense(Layer):
     def emit(self, builder):
         builder.dense(self.units, self.use_bias)
         builder.activation(self.activation)
+        for what in ("kernel", "bias", "activity"):
+            regularizer = getattr(self, f"{what}_regularizer")
+            if regularizer is not None:
+                builder.regularize(**{f"{what}_l1": regularizer.l1, f"{what}_l2": regularizer.l2})
+        if self.kernel_constraint is not None:
+            builder.regularize(max_norm=self.kernel_constraint.max_value)
 
     def get_config(self):
         return {
@@ -227,14 +247,18 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
         }
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        for key in ("kernel_initializer", "bias_initializer"):
-            if isinstance(config.get(key), dict):
-                config[key] = initializers.deserialize(config[key])
+        for key, value in config.items():
+            if isinstance(value, dict):
+                config[key] = _MODULES[key.rpartition("_")[2]].deserialize(value)
         return cls(**config)
 
 
@@ -309,6 +333,7 @@ class Flatten(Layer):
         pass
 
 
+_MODULES = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
 _BY_NAME = {cls.__name__: cls for cls in (Input, Dense, Dropout, Activation, Flatten)}
 
 

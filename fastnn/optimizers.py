@@ -28,6 +28,16 @@ __all__ = [
 class Optimizer:
     """Base class of the optimizers.
 
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+    clipnorm : float, optional
+        The gradient of every kernel and bias is scaled so that its norm is this at most.
+    clipvalue : float, optional
+        Every element of the gradient is cut to ``[-clipvalue, clipvalue]``.
+    global_clipnorm : float, optional
+        The gradient is scaled so that the norm of all of it is this at most. Of these three one may be given.
+
     Attributes
     ----------
     name : str
@@ -40,8 +50,19 @@ class Optimizer:
 
     name = None
 
-    def __init__(self, learning_rate):
+    def __init__(self, learning_rate, *, clipnorm=None, clipvalue=None, global_clipnorm=None):
         self.learning_rate = learning_rate
+        given = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        for name, value in given.items():
+            limit = None if value is None else validation.number(name, value, low=0.0, above=True)
+            setattr(self, name, limit)
+        if sum(value is not None for value in given.values()) > 1:
+            raise ValueError(f"only one of clipnorm, clipvalue and global_clipnorm may be given, got {given}")
+
+    @property
+    def clip(self):
+        """Value, norm and global norm to clip the gradient to, 0 for none."""
+        return self.clipvalue or 0.0, self.clipnorm or 0.0, self.global_clipnorm or 0.0
 
     @property
     def learning_rate(self):
@@ -85,7 +106,9 @@ class Optimizer:
         return config
 
     def _arguments(self):
-        return {name.lstrip("_"): value for name, value in vars(self).items()}
+        config = {name.lstrip("_"): value for name, value in vars(self).items()}
+        clipping = ("clipnorm", "clipvalue", "global_clipnorm")
+        return {name: value for name, value in config.items() if value is not None or name not in clipping}
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._arguments().items())})"
@@ -101,6 +124,8 @@ class SGD(Optimizer):
         In [0, 1].
     nesterov : bool, default False
         Whether the momentum is Nesterov's.
+    **clipping
+        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
 
     Raises
     ------
@@ -110,8 +135,8 @@ class SGD(Optimizer):
 
     name = "sgd"
 
-    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False):
-        super().__init__(learning_rate)
+    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, **clipping):
+        super().__init__(learning_rate, **clipping)
         self.momentum = validation.number("momentum", momentum, low=0.0, high=1.0)
         self.nesterov = validation.flag("nesterov", nesterov)
 
@@ -132,6 +157,8 @@ class Adam(Optimizer):
         In [0, 1).
     epsilon : float, default 1e-7
         Above 0.
+    **clipping
+        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
 
     Raises
     ------
@@ -141,8 +168,8 @@ class Adam(Optimizer):
 
     name = "adam"
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
-        super().__init__(learning_rate)
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **clipping):
+        super().__init__(learning_rate, **clipping)
         self.beta_1 = validation.number("beta_1", beta_1, low=0.0, high=1.0, below=True)
         self.beta_2 = validation.number("beta_2", beta_2, low=0.0, high=1.0, below=True)
         self.epsilon = validation.number("epsilon", epsilon, low=0.0, above=True)
@@ -162,6 +189,8 @@ class AdamW(Adam):
         In [0, 1).
     epsilon : float, default 1e-7
         Above 0.
+    **clipping
+        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
 
     Raises
     ------
@@ -171,8 +200,8 @@ class AdamW(Adam):
 
     name = "adamw"
 
-    def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
-        super().__init__(learning_rate, beta_1, beta_2, epsilon)
+    def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **clipping):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **clipping)
         self.weight_decay = validation.number("weight_decay", weight_decay, low=0.0)
 
 
@@ -186,6 +215,8 @@ class RMSprop(Optimizer):
         In [0, 1).
     epsilon : float, default 1e-7
         Above 0.
+    **clipping
+        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
 
     Raises
     ------
@@ -195,8 +226,8 @@ class RMSprop(Optimizer):
 
     name = "rmsprop"
 
-    def __init__(self, learning_rate=0.001, rho=0.9, epsilon=1e-7):
-        super().__init__(learning_rate)
+    def __init__(self, learning_rate=0.001, rho=0.9, epsilon=1e-7, **clipping):
+        super().__init__(learning_rate, **clipping)
         self.rho = validation.number("rho", rho, low=0.0, high=1.0, below=True)
         self.epsilon = validation.number("epsilon", epsilon, low=0.0, above=True)
 
@@ -211,6 +242,8 @@ class Adagrad(Optimizer):
         What the sums of squares start from; not negative.
     epsilon : float, default 1e-7
         Above 0.
+    **clipping
+        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
 
     Raises
     ------
@@ -220,8 +253,8 @@ class Adagrad(Optimizer):
 
     name = "adagrad"
 
-    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7):
-        super().__init__(learning_rate)
+    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, **clipping):
+        super().__init__(learning_rate, **clipping)
         self.initial_accumulator_value = validation.number(
             "initial_accumulator_value", initial_accumulator_value, low=0.0
         )
@@ -240,6 +273,8 @@ class Adamax(Adam):
         In [0, 1).
     epsilon : float, default 1e-7
         Above 0.
+    **clipping
+        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
 
     Raises
     ------
@@ -264,6 +299,8 @@ class Nadam(Adam):
         In [0, 1).
     epsilon : float, default 1e-7
         Above 0.
+    **clipping
+        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
 
     Raises
     ------
@@ -284,6 +321,8 @@ class Lion(Optimizer):
         In (0, 1].
     beta_2 : float, default 0.99
         In [0, 1).
+    **clipping
+        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
 
     Raises
     ------
@@ -293,8 +332,8 @@ class Lion(Optimizer):
 
     name = "lion"
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99):
-        super().__init__(learning_rate)
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99, **clipping):
+        super().__init__(learning_rate, **clipping)
         self.beta_1 = validation.number("beta_1", beta_1, low=0.0, high=1.0, above=True)
         self.beta_2 = validation.number("beta_2", beta_2, low=0.0, high=1.0, below=True)
 

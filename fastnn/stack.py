@@ -259,6 +259,7 @@ class LayerStack:
             input_scale=self.input_scale,
             target_scale=scale,
             loss_parameter=loss.parameter,
+            clip=optimizer.clip if optimizer else (0.0, 0.0, 0.0),
         )
 
     def _inference_plan(self, row=None, scale=1.0):

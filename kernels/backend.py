@@ -17,16 +17,17 @@ unless a function says so.
     Runs minibatches: batch k takes the rows ``order[k * batch_size : (k + 1) * batch_size]`` (int64, fewer in the last
     one), does gather, forward, loss, backward and update with the learning rate ``rates[k]`` (float64), dropout masks
     of step ``step + k`` and optimiser step number ``step + k + 1``. ``sums[k]`` (float64, 1 + metrics) receives the
-    weighted sum of the rows' losses and the sum of each metric. ``outputs[i]`` (real, (len(order), O), or None)
-    receives what training computed for row ``order[i]``, dropout included, through the plan's output activation. Stops
-    before the update of the first batch whose loss is not finite and returns its number, the rows of sums and outputs
-    after it untouched; otherwise returns ``len(rates)``.
+    weighted sum of the rows' losses, plus the penalties once for each row, and the sum of each metric. ``outputs[i]``
+    (real, (len(order), O), or None) receives what training computed for row ``order[i]``, dropout included, through the
+    plan's output activation. Stops before the update of the first batch whose loss is not finite and returns its
+    number, the rows of sums and outputs after it untouched; otherwise returns ``len(rates)``.
 `loss_grad(workspace, x, y, weights, seed, step, gradient)` -> sums
-    One batch, all rows of x in order, in training mode: fills gradient (P,), real, of the mean weighted loss, and
-    returns the sums (float64, 1 + metrics). Changes nothing else. If the loss is not finite, gradient is not specified.
+    One batch, all rows of x in order, in training mode: fills gradient (P,), real, of the mean weighted loss and the
+    penalties, not clipped, and returns the sums (float64, 1 + metrics). Changes nothing else. If the loss is not
+    finite, gradient is not specified.
 `update(workspace, gradient, rate, step)`
-    One optimiser step, number ``step + 1``, from the gradient given. `loss_grad` then `update` equals one batch of
-    `train`.
+    One optimiser step, number ``step + 1``, from the gradient given, with clipping before and constraints after it.
+    `loss_grad` then `update` equals one batch of `train`.
 `evaluate(workspace, x, y, weights, sums)`
     Inference mode: writes the sums over all rows, as above, into sums (1 + metrics,). Rows are taken in order.
 `forward(workspace, x, first, last, out)`

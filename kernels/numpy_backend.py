@@ -6,11 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from . import dropout
+from . import dropout, penalties
 from .activations import ACTIVATIONS
 from .losses import LOSSES, METRICS
 from .optimizers import OPTIMIZERS
-from .plan import DENSE, OP_ACTIVATION, OP_BIAS, OP_CODE, OP_IN, OP_OUT, OP_WEIGHTS, RATE_ALPHA, RATE_DROPOUT, Plan
+from .plan import (
+    CLIP_GLOBAL,
+    CLIP_NORM,
+    CLIP_VALUE,
+    DENSE,
+    OP_ACTIVATION,
+    OP_BIAS,
+    OP_CODE,
+    OP_IN,
+    OP_OUT,
+    OP_WEIGHTS,
+    RATE_ACTIVITY_L1,
+    RATE_ALPHA,
+    RATE_BIAS_L1,
+    RATE_DROPOUT,
+    RATE_KERNEL_L1,
+    RATE_MAX_NORM,
+    Plan,
+)
 
 NAME = "numpy"
 
@@ -77,6 +95,27 @@ def _batch(workspace, x, y, weights, rows):
     return x, t, None if weights is None else weights[rows]
 
 
+def _variables(workspace):
+    """Kernels and biases: number of the operation, column of the plan's rates where the penalty begins, the values."""
+    for i, op in enumerate(workspace.plan.ops):
+        for part, column in zip(_views(workspace.params, op), (RATE_KERNEL_L1, RATE_BIAS_L1), strict=True):
+            if part is not None:
+                yield i, column, part
+
+
+def _two(plan, i, column):
+    """L1 and L2, which stand side by side."""
+    return plan.rates[i, column : column + 2].tolist()
+
+
+def _penalty(workspace):
+    """The penalties on kernels and biases, in float64."""
+    plan = workspace.plan
+    return sum(
+        penalties.penalty(w.astype(np.float64), *_two(plan, i, column)) for i, column, w in _variables(workspace)
+    )
+
+
 def _loss(plan, z, t, w):
     """Per-row losses summed with their weights, then each metric: (1 + metrics,) in float64."""
     loss = LOSSES[plan.loss].value(z, t, plan.loss_parameter)
@@ -106,6 +145,9 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None):
     plan = workspace.plan
     z, tape = _forward(workspace, x, seed, step)
     sums = _loss(plan, z, t, w)
+    sums[0] += len(x) * _penalty(workspace)
+    for i, (_, _, y, _) in enumerate(tape):
+        sums[0] += penalties.penalty(y, *_two(plan, i, RATE_ACTIVITY_L1), axis=1).sum(dtype=np.float64)
     if out is not None:
         after = ACTIVATIONS[plan.output_activation]
         out[...] = after.forward(z, after.alpha)
@@ -119,6 +161,9 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None):
         x, z, y, keep = tape[i]
         if keep is not None:
             dy = np.where(keep, dy * (1.0 / (1.0 - rate)), 0.0).astype(dy.dtype)
+        l1, l2 = _two(plan, i, RATE_ACTIVITY_L1)
+        if l1 or l2:
+            dy = dy + penalties.slope(y, l1 / len(z), l2 / len(z))
         dz = activation.backward(z, y, dy, alpha)
         dw, db = _views(gradient, plan.ops[i])
         if dw is not None:
@@ -128,7 +173,33 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None):
             dy = dz
         if db is not None:
             db[...] = dz.sum(axis=0)
+    for (i, column, w), g in zip(_variables(workspace), _parts(plan, gradient), strict=True):
+        if any(_two(plan, i, column)):
+            g += penalties.slope(w, *_two(plan, i, column))
     return sums
+
+
+def _parts(plan, flat):
+    """Kernels and biases of a flat vector, in order."""
+    return [part for op in plan.ops for part in _views(flat, op) if part is not None]
+
+
+def _norm(g):
+    return np.sqrt(np.sum(np.square(g, dtype=np.float64)))
+
+
+def _clipped(plan, gradient):
+    """The gradient that the optimiser sees."""
+    value, norm, total = plan.clip[[CLIP_VALUE, CLIP_NORM, CLIP_GLOBAL]].tolist()
+    if value:
+        return np.clip(gradient, -value, value)
+    if total:
+        return gradient * gradient.dtype.type(penalties.clip_factor(_norm(gradient), total))
+    if norm:
+        gradient = gradient.copy()
+        for g in _parts(plan, gradient):
+            g *= penalties.clip_factor(_norm(g), norm)
+    return gradient
 
 
 @_reference
@@ -152,7 +223,11 @@ def loss_grad(workspace, x, y, weights, seed, step, gradient):
 def _update(workspace, gradient, rate, step):
     plan = workspace.plan
     row = OPTIMIZERS[plan.optimizer]
+    gradient = _clipped(plan, gradient)
     row.update(workspace.params, gradient, tuple(workspace.state), plan.hyper.tolist(), float(rate), step + 1)
+    for i, op in enumerate(plan.ops):
+        if plan.rates[i, RATE_MAX_NORM]:
+            penalties.max_norm(_views(workspace.params, op)[0], plan.rates[i, RATE_MAX_NORM].item())
 
 
 @_reference
@@ -164,20 +239,28 @@ def _chunks(workspace, n):
     return (slice(i, i + workspace.batch_size) for i in range(0, n, workspace.batch_size))
 
 
-def _infer(workspace, h, first, last):
+def _outputs(workspace, h, first, last):
+    """Inference mode: what each of the operations first..last gives."""
+    outputs = []
     for i in range(first, last + 1):
         w, b, activation, alpha, _ = workspace.op(i)
         z = h if w is None else h @ w if b is None else h @ w + b
         h = activation.forward(z, alpha)
-    return h
+        outputs.append(h)
+    return outputs
 
 
 @_reference
 def evaluate(workspace, x, y, weights, sums):
+    plan = workspace.plan
     sums[...] = 0.0
     for rows in _chunks(workspace, len(x)):
-        h, t, w = _batch(workspace, x, y, weights, rows)
-        sums += _loss(workspace.plan, _infer(workspace, h, 0, len(workspace.plan.ops) - 1), t, w)
+        batch, t, w = _batch(workspace, x, y, weights, rows)
+        outputs = _outputs(workspace, batch, 0, len(plan.ops) - 1)
+        for i, h in enumerate(outputs):
+            sums[0] += penalties.penalty(h, *_two(plan, i, RATE_ACTIVITY_L1), axis=1).sum(dtype=np.float64)
+        sums += _loss(plan, outputs[-1], t, w)
+    sums[0] += len(x) * _penalty(workspace)
 
 
 @_reference
@@ -186,7 +269,7 @@ def forward(workspace, x, first, last, out):
     after = ACTIVATIONS[plan.activation_after(last)]
     for rows in _chunks(workspace, len(x)):
         h = _real(x[rows], plan.input_scale, plan.dtype)
-        out[rows] = after.forward(_infer(workspace, h, first, last), after.alpha)
+        out[rows] = after.forward(_outputs(workspace, h, first, last)[-1], after.alpha)
 
 
 @_reference

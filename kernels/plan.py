@@ -17,8 +17,16 @@ ELEMENTWISE = 1
 
 # Columns of Plan.ops (int64). An offset is an index into the flat parameter vector; -1: there is none.
 OP_CODE, OP_IN, OP_OUT, OP_ACTIVATION, OP_WEIGHTS, OP_BIAS = range(6)
-# Columns of Plan.rates (float64).
-RATE_ALPHA, RATE_DROPOUT = range(2)
+# Columns of Plan.rates (float64); see `penalties` for those from KERNEL_L1 on, of which 0 means none.
+RATES = (
+    "alpha", "dropout", "kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "activity_l1", "activity_l2", "max_norm",
+)  # fmt: skip
+(
+    RATE_ALPHA, RATE_DROPOUT, RATE_KERNEL_L1, RATE_KERNEL_L2, RATE_BIAS_L1, RATE_BIAS_L2, RATE_ACTIVITY_L1,
+    RATE_ACTIVITY_L2, RATE_MAX_NORM,
+) = range(len(RATES))  # fmt: skip
+# Elements of Plan.clip (float64), of which 0 means none.
+CLIP_VALUE, CLIP_NORM, CLIP_GLOBAL = range(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +37,9 @@ class Plan:
     ----------
     ops : ndarray of int64, shape (n_ops, 6)
         One record an operation: code, inputs, outputs, activation, offset of W, offset of b.
-    rates : ndarray of float64, shape (n_ops, 2)
-        One record an operation: the activation's alpha, the dropout rate.
+    rates : ndarray of float64, shape (n_ops, 9)
+        One record an operation: the activation's alpha, the dropout rate, L1 and L2 of the kernel, of the bias and of
+        the outputs before dropout, the largest norm of a column of the kernel.
     output_activation : int
         Activation code that `forward` applies after the last operation and that training leaves out because the loss
         works on logits; LINEAR when there is none.
@@ -52,6 +61,8 @@ class Plan:
         Its hyper-parameters besides the learning rate, in the order of its row.
     n_slots : int
         Number of its state vectors.
+    clip : ndarray of float64, shape (3,)
+        What the gradient is clipped to: every element, the norm of every kernel and bias, the norm of all.
     input_scale, target_scale : float
         What uint8 inputs and uint8 targets are multiplied by; other dtypes are taken as they are.
     """
@@ -68,8 +79,14 @@ class Plan:
     optimizer: int
     hyper: np.ndarray
     n_slots: int
+    clip: np.ndarray
     input_scale: float
     target_scale: float
+
+    @property
+    def whole_gradient(self):
+        """Whether an update needs all of the gradient first."""
+        return bool(self.clip[CLIP_NORM] or self.clip[CLIP_GLOBAL])
 
     @property
     def n_inputs(self):
@@ -121,7 +138,7 @@ class PlanBuilder:
         row = activations.BY_NAME[name]
         if row.code == activations.LINEAR:
             return
-        if not self._ops or self._ops[-1][OP_ACTIVATION] != activations.LINEAR or self._rates[-1][RATE_DROPOUT]:
+        if not self._ops or self._ops[-1][OP_ACTIVATION] != activations.LINEAR or self._closed():
             self._append(ELEMENTWISE, self.width)
         self._ops[-1][OP_ACTIVATION] = row.code
         self._rates[-1][RATE_ALPHA] = row.alpha if alpha is None else alpha
@@ -130,13 +147,26 @@ class PlanBuilder:
         """Append inverted dropout that drops a share `rate` of the elements."""
         if rate == 0.0:
             return
-        if not self._ops or self._rates[-1][RATE_DROPOUT]:
+        if not self._ops or self._closed():
             self._append(ELEMENTWISE, self.width)
         self._rates[-1][RATE_DROPOUT] = rate
 
+    def regularize(self, **rates):
+        """Set penalties and the constraint of the last layer, by their names in `RATES`: ``kernel_l2=0.01``."""
+        if not self._ops:
+            self._append(ELEMENTWISE, self.width)
+        for name, rate in rates.items():
+            if not name.startswith("activity") and self._ops[-1][OP_CODE] != DENSE:
+                raise ValueError(f"the last layer has no weights for {name} = {rate!r}")
+            self._rates[-1][RATES.index(name)] = rate
+
+    def _closed(self):
+        """Whether the last record takes nothing more, for its dropout and penalties are about what it gives now."""
+        return any(self._rates[-1][i] for i in (RATE_DROPOUT, RATE_ACTIVITY_L1, RATE_ACTIVITY_L2))
+
     def _append(self, code, units, weights=-1, bias=-1):
         self._ops.append([code, self.width, units, activations.LINEAR, weights, bias])
-        self._rates.append([0.0, 0.0])
+        self._rates.append([0.0] * len(RATES))
         self.width = units
 
     def build(
@@ -150,6 +180,7 @@ class PlanBuilder:
         input_scale=1.0,
         target_scale=1.0,
         loss_parameter=None,
+        clip=(0.0, 0.0, 0.0),
     ):
         """Finish the plan.
 
@@ -168,6 +199,8 @@ class PlanBuilder:
             Factors for uint8 inputs and targets.
         loss_parameter : float, optional
             The loss's parameter, if it is not its row's default.
+        clip : sequence of float
+            What to clip the gradient to: value, norm, global norm; 0 for none.
 
         Returns
         -------
@@ -180,7 +213,7 @@ class PlanBuilder:
             hyper-parameter is unknown to the optimiser.
         """
         ops = [list(op) for op in self._ops] or [[ELEMENTWISE, self.width, self.width, activations.LINEAR, -1, -1]]
-        rates = [list(r) for r in self._rates] or [[0.0, 0.0]]
+        rates = [list(r) for r in self._rates] or [[0.0] * len(RATES)]
         row = losses.LOSS_BY_NAME[loss]
         if loss_parameter is not None and row.parameter is None:
             raise ValueError(f"the loss {loss!r} has no parameter, got {loss_parameter!r}")
@@ -195,6 +228,8 @@ class PlanBuilder:
                     "that ends in logits, use the loss with from_logits=True"
                 )
             ops[-1][OP_ACTIVATION] = activations.LINEAR
+            if rates[-1][RATE_ACTIVITY_L1] or rates[-1][RATE_ACTIVITY_L2]:
+                raise ValueError(f"the loss {loss!r} absorbs the last activation, whose outputs cannot be penalized")
         metric_rows = [losses.METRIC_BY_NAME[name] for name in metrics]
         for metric in metric_rows:
             if row.link is not None and not metric.from_logits:
@@ -224,6 +259,7 @@ class PlanBuilder:
             optimizer=chosen.code,
             hyper=np.array(list({**chosen.hyper, **(hyper or {})}.values()), dtype=np.float64),
             n_slots=len(chosen.slots),
+            clip=np.array(clip, dtype=np.float64),
             input_scale=float(input_scale),
             target_scale=float(target_scale),
         )

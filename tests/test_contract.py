@@ -49,10 +49,25 @@ THREADED = {
     "300-150-300": ("300 drop0.1 150 relu 33nb softmax 300 sigmoid", 201, 67, {"metrics": ERRORS, **ADAM}),
     "40-40-1": ("40 40 relu 1 sigmoid", 333, 200, {"loss": "binary_crossentropy", **ADAM}),
 }
+# What goes beyond the loss of the rows.
+REGULARIZED = {
+    "penalties": (
+        "9 20 l1:0.01 l2:0.02 bl1:0.1 tanh al1:0.1 al2:0.2 drop0.3 5 bl2:0.1 3 l2:0.1 softmax",
+        45,
+        16,
+        SPARSE,
+    ),
+    "max norm": ("9 35 max:0.8 tanh 3nb max:0.5", 45, 16, ADAM),
+    "clipped value": ("9 35 l2:0.1 tanh 3", 45, 16, {"optimizer": "momentum", "clip": (0.01, 0, 0)}),
+    "few rows": ("9 35 l2:0.1 tanh 3", 13, 3, {"optimizer": "sgd"}),
+    "few rows clipped": ("9 35 tanh 3", 13, 3, {"optimizer": "sgd", "clip": (0.01, 0, 0)}),
+    "clipped norms": ("9 35 l2:0.1 tanh 3nb", 45, 16, {"clip": (0, 0.05, 0), **ADAM}),
+    "clipped norm": ("90 117 drop0.3 tanh 130 max:1.1 3", 45, 16, {"clip": (0, 0, 0.05), **ADAM}),
+}
 
 
 def make(name, dtype, **more):
-    text, n, batch, options = {**CASES, **THREADED}[name]
+    text, n, batch, options = {**CASES, **THREADED, **REGULARIZED}[name]
     return case(text, n, batch, dtype=dtype, **{**options, **more})
 
 
@@ -119,7 +134,7 @@ def test_arguments_by_name(backend):
 # Bit for bit
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
 def test_scratch_does_not_matter(backend, dtype, name):
     c = make(name, dtype)
     clean = every_result(backend, c)
@@ -127,13 +142,13 @@ def test_scratch_does_not_matter(backend, dtype, name):
         assert not differing(clean, every_result(backend, c, poison=byte)), f"scratch filled with {byte:#x} shows"
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
 def test_repeatable(backend, dtype, name):
     c = make(name, dtype)
     assert not differing(every_result(backend, c), every_result(backend, c))
 
 
-@pytest.mark.parametrize("name", THREADED)
+@pytest.mark.parametrize("name", [*THREADED, *REGULARIZED])
 def test_threads_do_not_matter(backend, dtype, name):
     c = make(name, dtype)
     alone = every_result(backend, c, threads=1)
@@ -151,7 +166,7 @@ def test_a_short_last_piece_waits_for_the_long_one(backend):
         assert all(same_bits(fit.forward(c.x), expected) for fit in fits[1:])
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
 def test_cuts_of_an_epoch_do_not_matter(backend, dtype, name):
     c = make(name, dtype)
     rng = np.random.default_rng(3)
@@ -169,7 +184,7 @@ def test_cuts_of_an_epoch_do_not_matter(backend, dtype, name):
     assert same_bits(whole.host(), parts.host())
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
 def test_read_only_arrays(backend, dtype, name):
     c = make(name, dtype)
     expected = every_result(backend, c)
@@ -221,7 +236,7 @@ def test_uint8_is_scaled(backend, dtype, text):
         assert not differing(results[0], other)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
 def test_forward_in_stages(backend, dtype, name):
     c = make(name, dtype)
     fit, n_ops = Fit.of(backend, c), len(c.plan.ops)
@@ -264,7 +279,7 @@ def test_the_caller_keeps_its_arrays(backend, dtype):
     assert not differing(first, every_result(backend, c))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
 def test_parameters_survive_the_way_there_and_back(backend, dtype, name):
     c = make(name, dtype)
     c.state[...] = np.random.default_rng(2).random(c.state.shape)
@@ -283,7 +298,7 @@ def test_a_resumed_fit_goes_on_as_if_never_stopped(backend, dtype, optimizer):
     assert same_bits(whole.host(), second.host())
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
 def test_loss_grad_and_inference_change_nothing(backend, dtype, name):
     c = make(name, dtype)
     fit = Fit.of(backend, c)
@@ -291,6 +306,19 @@ def test_loss_grad_and_inference_change_nothing(backend, dtype, name):
     fit.evaluate(c.x, c.y)
     fit.forward(c.x)
     assert same_bits(fit.host(), (c.params, c.state))
+
+
+@pytest.mark.parametrize("name", REGULARIZED)
+def test_what_goes_beyond_the_loss(backend, name):
+    """Every result beside the reference's, and nothing that is asked for is left out."""
+    c = make(name, "float64")
+    got, expected = every_result(backend, c, threads=2), every_result(backends.REFERENCE, c)
+    for what in expected:
+        np.testing.assert_allclose(got[what], expected[what], rtol=1e-9, atol=1e-11, err_msg=what)
+    text, n, batch, options = REGULARIZED[name]
+    plain = re.sub(r"\w+:\S+ ?", "", text).strip()
+    without = case(plain, n, batch, dtype="float64", **{**options, "clip": (0, 0, 0)})
+    assert relative(every_result(backend, without)["params"], got["params"]) > 1e-3
 
 
 def test_two_workspaces_are_separate(backend, dtype):
@@ -307,7 +335,7 @@ def test_two_workspaces_are_separate(backend, dtype):
 
 
 @pytest.mark.parametrize("optimizer", [row.name for row in OPTIMIZERS])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
 def test_loss_grad_then_update_is_one_batch_of_train(backend, dtype, name, optimizer):
     c = make(name, dtype, optimizer=optimizer)
     c.state[...] = np.random.default_rng(4).random(c.state.shape) * 0.1
@@ -449,7 +477,7 @@ def test_train_writes_the_outputs(backend, dtype, name):
     still = Fit.of(backend, c)
     still.train(c.x, c.y, c.weights, order, rate=0.0, out=out)
     first = still.forward(c.x[order[: c.batch]])
-    assert same_bits(out[: c.batch], first) == ("drop" not in {**CASES, **THREADED}[name][0])
+    assert same_bits(out[: c.batch], first) == ("drop" not in CASES[name][0])
 
 
 def test_outputs_after_a_loss_that_is_not_finite_are_untouched(backend, dtype):

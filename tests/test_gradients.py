@@ -46,8 +46,9 @@ def oracle_loss(c, layers, kept, weights):
     value = oracles.find(oracles.LOSSES, row.name)[0]
 
     def loss(params):
-        values = value(oracles.network(layers, params, c.x, kept), t, c.plan.loss_parameter)
-        return np.sum(values if weights is None else values * weights, axis=-1) / len(c.x)
+        penalties = []
+        values = value(oracles.network(layers, params, c.x, kept, penalties), t, c.plan.loss_parameter)
+        return np.sum(values if weights is None else values * weights, axis=-1) / len(c.x) + sum(penalties)
 
     return loss
 
@@ -62,6 +63,13 @@ def differences(loss, params):
 def smooth_around(c, layers, kept):
     """Whether no kink of the network is near: every input of a kinked function, and of the loss, keeps a margin."""
     for i, (what, *arguments) in enumerate(layers):
+        if what == "regularize" and arguments[0] == "activity_l1":
+            before = [la for la in layers[:i] if la[0] == "dropout"]
+            y = oracles.network(layers[:i], c.params[None, : sizes(layers[:i], c.x.shape[1])], c.x, kept[: len(before)])
+            if np.abs(y).min() < MARGIN:
+                return False
+        if what == "regularize" and arguments[0].endswith("l1") and np.abs(c.params).min() < MARGIN:
+            return False
         if what == "activation" and arguments[0] in ("relu", "leaky_relu", "elu"):
             before = [la for la in layers[:i] if la[0] == "dropout"]
             z = oracles.network(layers[:i], c.params[None, : sizes(layers[:i], c.x.shape[1])], c.x, kept[: len(before)])
@@ -151,6 +159,22 @@ def test_weights_and_dropout_with_each_loss(backend, loss):
 @pytest.mark.parametrize("parameter", [0.1, 0.7])
 def test_loss_parameter(backend, loss, parameter):
     check(backend, "4 7 tanh 3", loss, weighted=True, parameter=parameter)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4 7 l1:0.1 tanh 3",
+        "4 7 tanh 3 l2:0.1",
+        "4 7 l1:0.02 l2:0.05 bl1:0.1 bl2:0.2 tanh 3 l2:0.1",
+        "4 7 tanh al1:0.3 3",
+        "4 7 tanh al2:0.3 drop0.3 5 gelu al1:0.1 al2:0.2 3 al2:0.1",
+        "4 7 tanh al1:0.1 silu al2:0.2 drop0.2 3",
+        "4 tanh al2:0.3 33 softmax al1:0.3 al2:0.2 3nb l1:0.1",
+    ],
+)
+def test_penalties(backend, text):
+    check(backend, text, "mse", weighted=True)
 
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "elu"])

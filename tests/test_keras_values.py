@@ -48,3 +48,20 @@ def check_loss(backend, loss, targets, case):
         # Keras rounds the reciprocal of a count to float32.
         np.testing.assert_allclose(slope / 2, case["gradient"][row], rtol=1e-7, atol=1e-12)
     assert total / 2 == pytest.approx(case["value"], rel=1e-7)
+
+
+@pytest.mark.parametrize("name", KERAS["regularized"])
+def test_regularized_training(backend, name):
+    case = KERAS["regularized"][name]
+    modules = {"regularizer": fastnn.regularizers, "constraint": fastnn.constraints}
+    made = {k: getattr(modules[k.rpartition("_")[2]], cls)(**config) for k, (cls, config) in case["layer"].items()}
+    first, second = fastnn.layers.Dense(4, "tanh", input_shape=(3,), **made), fastnn.layers.Dense(2)
+    model = fastnn.Sequential([first, second], backend=backend.NAME, dtype="float64", seed=0)
+    model.set_weights(case["start"])
+    model.compile(optimizers.SGD(0.125, momentum=0.5, **case["clipping"]), "mse")
+    x, y = np.array(KERAS["rows"]), np.array(KERAS["targets"])
+    history = model.fit(x, y, batch_size=4, epochs=3, shuffle=False, verbose=0)
+    np.testing.assert_allclose(history.history["loss"], case["losses"], rtol=1e-7)
+    assert model.evaluate(x, y) == pytest.approx(case["evaluate"], rel=1e-7)
+    for got, expected in zip(model.get_weights(), case["weights"], strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-7)  # Keras rounds its constants to float32

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import initializers, layers, losses, metrics, optimizers
+from fastnn import constraints, initializers, layers, losses, metrics, optimizers, regularizers
 from fastnn.layers import Activation, Dense, Dropout, Flatten, Input
 
 
@@ -30,7 +30,18 @@ def build(*parts, **options):
         (lambda: Dense(3, input_shape=(0,)), ValueError, "input_shape .* 0"),
         (lambda: Dense(3, input_shape=()), ValueError, "input_shape"),
         (lambda: Dense(3, name=7), TypeError, "name .* 7"),
-        (lambda: Dense(3, kernel_regularizer="l2"), TypeError, "kernel_regularizer"),
+        (lambda: Dense(3, kernel_regularizer="l3"), ValueError, "unknown regularizer 'l3'"),
+        (lambda: Dense(3, activity_regularizer=0.1), TypeError, "regularizer .* 0.1"),
+        (lambda: Dense(3, kernel_constraint="maxnrm"), ValueError, "constraint .*'maxnrm'. Did you mean"),
+        (lambda: Dense(3, bias_constraint="max_norm"), TypeError, "bias_constraint"),
+        (lambda: regularizers.L1L2(l2=-1.0), ValueError, "l2 .* -1.0"),
+        (lambda: constraints.MaxNorm(0), ValueError, "max_value .* above 0.0, got 0"),
+        (lambda: optimizers.Adam(clipnorm=0.0), ValueError, "clipnorm .* above 0.0"),
+        (
+            lambda: optimizers.Adam(clipnorm=1.0, clipvalue=1.0),
+            ValueError,
+            "only one of clipnorm, clipvalue and global",
+        ),
         (lambda: Dropout(1.0), ValueError, r"rate .* below 1.0, got 1.0"),
         (lambda: Dropout(-0.1), ValueError, "rate .* -0.1"),
         (lambda: Dropout(math.nan), ValueError, "rate .* nan"),
@@ -73,7 +84,7 @@ def test_wrong_arguments_are_named(make, error, words):
 
 
 def test_keras_defaults():
-    assert vars(optimizers.SGD()) == {"_learning_rate": 0.01, "momentum": 0.0, "nesterov": False}
+    assert optimizers.SGD().get_config() == {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False}
     assert optimizers.Adam().get_config() == {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
     assert optimizers.AdamW().get_config()["weight_decay"] == 0.004
     assert optimizers.RMSprop().get_config() == {"learning_rate": 0.001, "rho": 0.9, "epsilon": 1e-7}
@@ -119,6 +130,13 @@ LAYERS = [
     lambda: Input((4, 5), name="start"),
     lambda: Dense(7, "gelu", use_bias=False, kernel_initializer=initializers.RandomNormal(0.5, 0.25), input_shape=(3,)),
     lambda: Dense(2),
+    lambda: Dense(
+        2,
+        kernel_regularizer="l2",
+        bias_regularizer=regularizers.L1(0.5),
+        activity_regularizer="l1_l2",
+        kernel_constraint=constraints.MaxNorm(3.0),
+    ),
     lambda: Dropout(0.25, name="drop"),
     lambda: Activation("leaky_relu", alpha=0.3),
     lambda: Flatten(input_shape=(2, 2)),
@@ -252,7 +270,9 @@ def test_declarations_survive_json():
         (optimizers, optimizers.SGD(0.5, 0.25, True)),
         (optimizers, optimizers.AdamW(0.25, 0.5, 0.75, 0.125, 1e-3)),
         (optimizers, optimizers.Adagrad(0.25, 0.5, 1e-3)),
-        (optimizers, optimizers.Lion(0.25, 0.5, 0.75)),
+        (optimizers, optimizers.Lion(0.25, 0.5, 0.75, global_clipnorm=0.5)),
+        (regularizers, regularizers.L1L2(0.25, 0.5)),
+        (constraints, constraints.MaxNorm(1.5)),
         (losses, losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.25)),
         (losses, losses.Huber(0.5)),
         (losses, losses.CosineSimilarity()),

@@ -63,6 +63,8 @@ def test_layout():
         ("3 4 relu tanh", [(DENSE, "relu", 0), (ELEMENTWISE, "tanh", 0)]),
         ("3 4 drop0.5 drop0.2", [(DENSE, "linear", 0.5), (ELEMENTWISE, "linear", 0.2)]),
         ("3 4 drop0.0 relu", [(DENSE, "relu", 0)]),
+        ("3 4 relu al1:0.1 drop0.5", [(DENSE, "relu", 0), (ELEMENTWISE, "linear", 0.5)]),
+        ("3 4 al2:0.1 relu", [(DENSE, "linear", 0), (ELEMENTWISE, "relu", 0)]),
         ("3 drop0.1 4 4", [(ELEMENTWISE, "linear", 0.1), (DENSE, "linear", 0), (DENSE, "linear", 0)]),
     ],
 )
@@ -166,6 +168,8 @@ def test_a_plan_is_data():
             r"'binary_accuracy' is not computed.*takes labels",
         ),
         ("2 3", {"loss": "mse", "loss_parameter": 0.1}, r"'mse' has no parameter, got 0.1"),
+        ("2 3 softmax al1:0.1", {"loss": "categorical_crossentropy"}, r"absorbs the last activation.*penalized"),
+        ("2 relu l2:0.1", {}, r"no weights for kernel_l2 = 0.1"),
         ("2 3", {"optimizer": "adam", "hyper": {"beta1": 0.9}}, r"adam has no hyper-parameter 'beta1'.*'beta_1'"),
         ("2 3", {"optimizer": "sgd", "hyper": {"momentum": 0.9}}, r"sgd has no hyper-parameter 'momentum'"),
     ],

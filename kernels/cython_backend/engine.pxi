@@ -7,6 +7,8 @@ include "updates.pxi"
 include "epilogues.pxi"
 include "gemm.pxi"
 include "losses.pxi"
+include "penalties.pxi"
+include "clipping.pxi"
 include "step.pxi"
 
 # Multiply-adds for which it pays to wake one more thread: about 16 us of work; the barriers of a step cost 3.
@@ -43,6 +45,10 @@ cdef class Engine:
             op.kept = 1 - rate[1]
             op.scale = 1 / (1 - rate[1])
             op.limit = min(int(rate[1] * 2.0**32 + 0.5), 2**32 - 1)
+            op.kernel_l1, op.kernel_l2, op.bias_l1, op.bias_l2, op.activity_l1, op.activity_l2, op.max_norm = rate[2:9]
+            op.penalized = any(rate[2:6])
+            net.penalized |= any(rate[2:8])
+            net.constrained |= rate[8] > 0
             if op.code == DENSE:
                 op.w = at
                 op.b = at + panels(op.n_out) * op.n_in * P
@@ -54,6 +60,9 @@ cdef class Engine:
                 net.first_dense = min(net.first_dense, i)
                 self.macs += op.n_in * op.n_out
         net.packed = at
+        net.n_params, net.whole_gradient = plan.n_params, plan.whole_gradient
+        net.clip_value, net.clip_global = plan.clip[0], plan.clip[2] > 0
+        net.clip_norm = max(plan.clip[1], plan.clip[2])
         net.n_slots = plan.n_slots
         net.loss, net.optimizer, net.output_activation = plan.loss, plan.optimizer, plan.output_activation
         net.loss_parameter = plan.loss_parameter
@@ -127,6 +136,7 @@ cdef class Engine:
         call.seed, call.step = seed, step
         call.sums = <double *> sums
         call.out = <real *> outputs
+        call.gradient = self.net.gradient if self.net.whole_gradient else NULL
         self.go(train_task, &call, self.worth(min(rows, batch), 3))
         return call.done
 
@@ -145,7 +155,8 @@ cdef class Engine:
         cdef fp_state old
         with nogil:
             old = flush_denormals()
-            update_from(&self.net, &update, <const real *> gradient)
+            update_from(&self.net, &update, <const real *> gradient, 0, 1)
+            constrain(&self.net, 0, 1)
             restore_denormals(old)
 
     def evaluate(self, tuple data, long rows, uintptr_t sums):

@@ -106,6 +106,8 @@ cdef void finish_backward(Op *op, long j, long r0, long r1) noexcept nogil:
     cdef long at = (j * op.ld + r0) * P
     if op.drops:
         drop_rows(op, j, r0, r1, op.dz + at)
+    if op.slope_l1 != 0 or op.slope_l2 != 0:
+        add_slope(op.y + at, op.slope_l1, op.slope_l2, op.dz + at, (r1 - r0) * P)
     backprop_run(op.activation, op.alpha, (op.z if op.z != NULL else op.y) + at, op.dz + at,
                  op.kept if op.drops else 1, (r1 - r0) * P)
     if op.dzt != NULL:
@@ -156,6 +158,8 @@ cdef void softmax_backward(Op *op, long r0, long r1) noexcept nogil:
             y = source + (j * op.ld + b) * P
             if op.drops:
                 drop_rows(op, j, b, b + 1, d)
+            if op.slope_l1 != 0 or op.slope_l2 != 0:
+                add_slope(op.y + (j * op.ld + b) * P, op.slope_l1, op.slope_l2, d, P)
             for c in range(smaller(P, n - j * P)):
                 dot += d[c] * y[c]
         for j in range(panels(n)):

@@ -134,7 +134,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     Aliasing: none."""
     cdef real block[P * P]
     cdef real scaled[FEW * P]
-    cdef bint direct = gradient == NULL and update.code == SGD and m <= FEW
+    cdef bint direct = gradient == NULL and update.code == SGD and m <= FEW and update.clip == 0 and not op.penalized
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
     cdef long chunk, start, deep, jobs, job, j, q, part, k, t, i, rows, wide, r, depth
     cdef const real *dz
@@ -164,6 +164,8 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                         i = t * MR
                         tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), depth,
                                         x + (q * op.ld + k) * P + i, dz + k * P, block + i * P, k > 0)
+                if op.penalized:
+                    add_slope(net.w + op.w + (j * op.n_in + q * P) * P, op.kernel_l1, op.kernel_l2, block, rows * P)
                 if gradient == NULL:
                     apply_update(net, update, op.w + (j * op.n_in + q * P) * P, block, rows)
                 else:
@@ -174,6 +176,8 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                 refresh_transpose(net, op, j, q)
             if q == 0 and op.flat_b >= 0:
                 sum_rows(dz, m, block)
+                if op.penalized:
+                    add_slope(net.w + op.b + j * P, op.bias_l1, op.bias_l2, block, P)
                 if gradient == NULL:
                     apply_update(net, update, op.b + j * P, block, 1)
                 else:

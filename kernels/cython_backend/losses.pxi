@@ -294,6 +294,8 @@ cdef void loss_rows(Net *net, const Data *data, long m, long r0, long r1) noexce
                 for j in range(panels(n)):
                     for c in range(P):
                         last.dz[b * P + j * step + c] *= net.row_weight[b]
+            if net.penalized:
+                net.row_loss[b] += activity_of(net, b)
             label = labels[b] if labels != NULL else 0
             for i in range(net.n_metrics):
                 net.row_metric[i * net.capacity + b] = metric_row(

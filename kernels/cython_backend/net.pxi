@@ -88,6 +88,7 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     MAX_METRICS = 8
     OWN_BATCH = 4        # see own_batch
     BY_ROWS = 1 << 15    # see by_rows
+    NORM_BLOCK = 8192    # squares that are summed at a time: always the same, so that threads do not matter
 
 cdef struct Op:
     int code
@@ -106,6 +107,17 @@ cdef struct Op:
     real scale        # 1 / (1 - rate)
     uint32_t limit    # a hash below it is dropped
     uint32_t key[2]   # of this step
+    bint penalized    # whether there is a penalty on the kernel or the bias
+    real kernel_l1
+    real kernel_l2
+    real bias_l1
+    real bias_l2
+    real activity_l1
+    real activity_l2
+    real slope_l1     # the last two by the rows of this step
+    real slope_l2
+    real max_norm     # or 0
+    long first_panel  # of the kernel, in net.penalty
     long ld           # rows of a panel of y, z, dz, and of the input
     real *y           # output of the operation [n_out / P][ld][P]
     real *z           # what the derivative needs and y does not tell: the pre-activation, or softmax before dropout
@@ -121,6 +133,7 @@ cdef struct Update:   # one optimiser step, rounded to real
     real c2
     real epsilon
     real decay
+    real clip         # largest size of an element of the gradient; 0: any
 
 cdef struct Data:     # what a call was given
     const uint8_t *x8     # one of these two
@@ -146,6 +159,13 @@ cdef struct Net:
     real input_scale
     real target_scale
     double hyper[8]
+    double clip_value     # 0: none, like the next two
+    double clip_norm
+    bint clip_global      # whether clip_norm is about the norm of all
+    bint whole_gradient   # whether an update needs all of the gradient first
+    bint penalized        # whether any operation is, or has a penalty on its outputs
+    bint constrained
+    long n_params
     long capacity         # rows of a batch
     long ld               # rows of a panel
     long threads
@@ -163,6 +183,9 @@ cdef struct Net:
     real *row_weight
     double *row_loss
     double *row_metric    # [n_metrics][capacity]
+    double *penalty       # see sum_penalties
+    real *gradient        # (n_params,), where whole_gradient
+    double *squares       # see square_sums
     barrier_t barrier
 
 
@@ -220,10 +243,20 @@ cdef void *carve(size_t *used, char *base, size_t bytes) noexcept nogil:
     return NULL if base == NULL else base + at
 
 
+cdef long norm_parts(const Net *net) noexcept nogil:
+    """How many partial sums `square_sums` makes: those of every kernel, then of every bias."""
+    cdef long i, parts = 0
+    for i in range(net.n_ops):
+        if net.ops[i].code == DENSE:
+            parts += blocks(net.ops[i].n_in * net.ops[i].n_out, NORM_BLOCK) + blocks(net.ops[i].n_out, NORM_BLOCK)
+    return parts
+
+
 cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     """Give every scratch array its place; returns the bytes needed. Nothing here grows with the number of rows."""
     cdef size_t used = 0, one = sizeof(real)
     cdef long ld = panel_rows(net.capacity), mp = panels(net.capacity) * P, m = net.capacity, i, widest = 0, wide_in = 0
+    cdef long all_panels = 0
     cdef Op *op
     for i in range(net.n_ops):
         wide_in = max(wide_in, panels(net.ops[i].n_in))  # `forward` may begin at any operation
@@ -238,6 +271,8 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     for i in range(net.n_ops):
         op = &net.ops[i]
         op.ld = ld
+        op.first_panel = all_panels
+        all_panels += panels(op.n_out)
         op.y = <real *> carve(&used, base, panels(op.n_out) * ld * P * one)
         op.dz = <real *> carve(&used, base, panels(op.n_out) * ld * P * one)
         if needs_z(op):
@@ -246,4 +281,9 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
             op.dzt = <real *> carve(&used, base, mp * panels(op.n_out) * P * one)
             widest = max(widest, panels(op.n_in) * P)
     net.dxt = <real *> carve(&used, base, mp * widest * one)
+    net.penalty = <double *> carve(&used, base, all_panels * sizeof(double))
+    if net.whole_gradient:
+        net.gradient = <real *> carve(&used, base, net.n_params * one)
+    if net.clip_norm > 0:
+        net.squares = <double *> carve(&used, base, norm_parts(net) * sizeof(double))
     return used

@@ -23,14 +23,16 @@ cdef inline long row_share(long m, long id, long n) noexcept nogil:
     return smaller(m, share(blocks(m, ROWS_TOGETHER), id, n) * ROWS_TOGETHER)
 
 
-cdef void draw_keys(Net *net, uint64_t seed, uint64_t step) noexcept nogil:
-    """The dropout keys of every operation in one step; see kernels/dropout.py."""
+cdef void begin_step(Net *net, uint64_t seed, uint64_t step, long m) noexcept nogil:
+    """The numbers of every operation in one step: dropout keys, see kernels/dropout.py, and slopes of penalties."""
     cdef long i
     cdef uint64_t key
     for i in range(net.n_ops):
         key = splitmix64(splitmix64(seed ^ splitmix64(step)) + <uint64_t> i)
         net.ops[i].key[0] = <uint32_t> key
         net.ops[i].key[1] = <uint32_t> (key >> 32)
+        net.ops[i].slope_l1 = net.ops[i].activity_l1 / m
+        net.ops[i].slope_l2 = net.ops[i].activity_l2 / m
 
 
 cdef const real *begin_batch(Net *net, const Data *data, long i, long start, long m, bint *shared, long id,
@@ -125,8 +127,10 @@ cdef void write_outputs(const Net *net, long r0, long r1, real *out) noexcept no
 
 
 cdef void total_rows(const Net *net, long m, double *sums) noexcept nogil:
-    """Add the rows' losses and metrics to sums (1 + n_metrics,), in order."""
+    """Add the rows' losses, with the penalty for each row, and metrics to sums (1 + n_metrics,), in order."""
     cdef long b, i
+    if net.penalized:
+        sums[0] += m * total_penalty(net)
     for b in range(m):
         sums[0] += net.row_loss[b]
     for i in range(net.n_metrics):
@@ -177,6 +181,8 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
     cdef const real *x
     gather_targets(net, &call.data, start, r0, r1)
     x = begin_batch(net, &call.data, 0, start, m, &shared, id, n)
+    if net.penalized:
+        sum_penalties(net, id, n)
     shared = forward_op(net, 0, x, P, net.ld * P, m, True, shared, id, n)
     forward_rest(net, 1, net.n_ops - 1, m, True, shared, id, n)
     loss_rows(net, &call.data, m, r0, r1)
@@ -193,12 +199,18 @@ cdef void train_task(void *argument, long id, long n) noexcept nogil:
     cdef Update update
     cdef long k, m
     for k in range(call.n_batches):
-        if id == 0:
-            draw_keys(net, call.seed, call.step + k)  # nobody has read the last ones since the weight gradients began
         m = smaller(call.batch, call.rows - k * call.batch)
+        if id == 0:
+            begin_step(net, call.seed, call.step + k, m)  # nobody has read the last ones since the weight gradients began
         update = prepare_update(net, call.rates[k], call.step + k + 1)
         if not run_batch(call, k * call.batch, m, &update, call.sums + k * (1 + net.n_metrics), id, n):
             break
+        if net.whole_gradient:
+            barrier_wait(&net.barrier, n)
+            update_from(net, &update, call.gradient, id, n)
+        if net.constrained:
+            barrier_wait(&net.barrier, n)
+            constrain(net, id, n)
         if id == 0:
             call.done = k + 1
     restore_denormals(old)
@@ -208,7 +220,7 @@ cdef void loss_grad_task(void *argument, long id, long n) noexcept nogil:
     cdef Call *call = <Call *> argument
     cdef fp_state old = flush_denormals()
     if id == 0:
-        draw_keys(call.net, call.seed, call.step)
+        begin_step(call.net, call.seed, call.step, call.rows)
     run_batch(call, 0, call.rows, NULL, call.sums, id, n)
     restore_denormals(old)
 
@@ -224,6 +236,8 @@ cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
         m = smaller(call.batch, call.rows - k)
         gather_targets(net, &call.data, k, row_share(m, id, n), row_share(m, id + 1, n))
         x = begin_batch(net, &call.data, 0, k, m, &shared, id, n)
+        if net.penalized:
+            sum_penalties(net, id, n)
         shared = forward_op(net, 0, x, P, net.ld * P, m, False, shared, id, n)
         forward_rest(net, 1, net.n_ops - 1, m, False, shared, id, n)
         loss_rows(net, &call.data, m, row_share(m, id, n), row_share(m, id + 1, n))

@@ -51,11 +51,12 @@ cdef Update prepare_update(const Net *net, double rate, long t) noexcept nogil:
         u.c1 = <real> net.hyper[0]
         u.c2 = <real> net.hyper[1]
     u.rate = <real> (rate * correction)
+    u.clip = <real> net.clip_value
     return u
 
 
-cdef void apply_update(Net *net, const Update *update, long at, const real *g, long rows) noexcept nogil:
-    """Shapes: g (rows, P), the gradient of `rows * P` packed parameters from `at` on.
+cdef void apply_update(Net *net, const Update *update, long at, real *g, long rows) noexcept nogil:
+    """Shapes: g (rows, P), the gradient of `rows * P` packed parameters from `at` on, which is clipped by value first.
     The padding is updated too: nothing reads it.
     Layout: contiguous. Aliasing: none."""
     cdef long i, n = rows * P
@@ -64,6 +65,9 @@ cdef void apply_update(Net *net, const Update *update, long at, const real *g, l
     cdef real *m = net.slot[0] + at
     cdef real *v = net.slot[1] + at
     cdef int code = update.code
+    if update.clip > 0:
+        for i in range(n):
+            g[i] = update.clip if g[i] > update.clip else (-update.clip if g[i] < -update.clip else g[i])
     if code == ADAMW:
         for i in range(n):
             w[i] -= decay * w[i]
@@ -95,24 +99,3 @@ cdef void apply_update(Net *net, const Update *update, long at, const real *g, l
             s = m[i] * c1 + g[i] * (1 - c1)
             m[i] = m[i] * c2 + g[i] * (1 - c2)
             w[i] -= rate if s > 0 else (-rate if s < 0 else s)
-
-
-cdef void update_from(Net *net, const Update *update, const real *gradient) noexcept nogil:
-    """Shapes: gradient (n_params,). One step from it. Layout: that of the plan. Aliasing: none."""
-    cdef real block[P]
-    cdef long i, j, k, wide
-    cdef Op *op
-    memset(block, 0, sizeof(block))
-    for i in range(net.n_ops):
-        op = &net.ops[i]
-        if op.code != DENSE:
-            continue
-        for j in range(panels(op.n_out)):
-            wide = smaller(P, op.n_out - j * P)
-            for k in range(op.n_in):
-                memcpy(block, gradient + op.flat_w + k * op.n_out + j * P, wide * sizeof(real))
-                apply_update(net, update, op.w + (j * op.n_in + k) * P, block, 1)
-            if op.flat_b >= 0:
-                memcpy(block, gradient + op.flat_b + j * P, wide * sizeof(real))
-                apply_update(net, update, op.b + j * P, block, 1)
-    refresh_transposes(net)

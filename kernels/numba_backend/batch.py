@@ -173,8 +173,9 @@ def loss(like, job, op, start, rows, high, team):
 
 
 @jit
-def add_up(job, batch, rows, team):
-    """Add the rows' losses and metrics in order, into the sums of the batch or (EVALUATE) of all; is the loss finite?
+def add_up(job, batch, rows, penalty, team):
+    """Add a penalty and the rows' losses and metrics, in order, into the sums of the batch or (EVALUATE) of all; is the
+    loss finite?
 
     Shapes: row_sums (rows, 1 + n_metrics), sums (batches or 1, 1 + n_metrics), both float64.
     Layout: contiguous.
@@ -186,12 +187,12 @@ def add_up(job, batch, rows, team):
     if team[0] == 0:
         sums = view(at(pointer(SUM, job.sums), 0 if job.mode == EVALUATE else batch * columns), columns)
         for m in range(columns):
-            total = sums[m] if job.mode == EVALUATE else 0.0
+            total = (sums[m] if job.mode == EVALUATE else 0.0) + (penalty if m == 0 else 0.0)
             for i in range(rows):
                 total += row_sums[i * columns + m]
             sums[m] = total
     # Every thread finds this for itself, and the same.
-    total = 0.0
+    total = penalty
     for i in range(rows):
         total += row_sums[i * columns]
     return math.isfinite(total)

@@ -21,7 +21,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from .microkernel import VARIANT
 
 # Their codes are constants of the compiled code.
-_TABLES = "plan", "activations", "losses", "optimizers"
+_TABLES = "plan", "activations", "losses", "optimizers", "penalties"
 _OPTIONS = {"error_model": "numpy", "boundscheck": False}
 
 

@@ -56,13 +56,15 @@ def to_host(workspace, params, state):
 
 def poison(workspace, byte):
     workspace.scratch.view(np.uint8)[...] = byte
-    workspace.row_sums.view(np.uint8)[...] = byte
+    for scratch in (workspace.row_sums, workspace.sums, workspace.gradient):
+        scratch.view(np.uint8)[...] = byte
 
 
 def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums, outputs):
     return _run(
         workspace, batch_size, mode=engine.TRAIN, order=address(order), rates=address(rates), count=len(rates),
         batch=batch_size, seed=_signed(seed), step=step, sums=address(sums), out=address(outputs),
+        gradient=address(workspace.gradient),
         after=workspace.plan.output_activation, **_all_ops(workspace), **(_data(x, y, weights) | {"n": len(order)}),
     )  # fmt: skip
 

@@ -29,6 +29,7 @@ from .intrinsics import FLUSH, at, cast, float_state, outlined, pointer, set_flo
 from .losses import loss_row
 from .matmul import blocks, multiply, pack, panel_of, share, tall
 from .microkernel import vector_size
+from .penalties import add_activities, constrain, sum_penalties, sum_squares, total_penalty
 from .step import backward, forward, rows_backward
 from .weights import copy_block, prepare
 
@@ -58,17 +59,35 @@ def _run(like, jobs, ops, thread):
                 loss(like, job, ops[job.last], start, rows, high, team)
             if job.out:
                 output(like, job, ops[job.last], start, rows, high, team)
+            penalty = 0.0
+            if job.penalized and job.mode != FORWARD:
+                add_activities(like, job, ops, rows, high, team)
+                sum_penalties(like, job, ops, team)
             if job.mode <= LOSS_GRAD:
                 rows_backward(like, job, ops[job.last], job.last, now, rows, high, team)
             wait(job, team)
             if job.mode != FORWARD:
-                finite = add_up(job, batches, rows, team)
+                if job.penalized:
+                    penalty = rows * total_penalty(job, ops)
+                finite = add_up(job, batches, rows, penalty, team)
         if job.mode <= UPDATE:
             if not finite:
                 break
             if job.mode != LOSS_GRAD:
                 prepare(like, job, view(pointer(SUM, job.rates), job.count)[batches], now + 1, team)
-            backward(like, job, ops, x, rows, high, now, team)
+            mode = LOSS_GRAD if job.mode == TRAIN and job.whole else job.mode
+            while True:
+                if mode == UPDATE and job.clip_norm > 0.0:
+                    sum_squares(like, job, ops, team)
+                    wait(job, team)
+                backward(like, job, ops, x, rows, high, now, mode, team)
+                if mode == job.mode or mode == UPDATE:
+                    break
+                mode = UPDATE  # from the whole gradient
+                wait(job, team)
+            if job.constrained and job.mode != LOSS_GRAD:
+                wait(job, team)
+                constrain(like, job, ops, team)
         # The next batch reads all weights and writes where this one was read.
         wait(job, team)
         batches += 1

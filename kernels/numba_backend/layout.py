@@ -15,7 +15,25 @@ import numpy as np
 from .. import dropout
 from ..activations import ACTIVATIONS, LINEAR
 from ..losses import LOSSES
-from ..plan import DENSE, OP_ACTIVATION, OP_BIAS, OP_CODE, OP_IN, OP_OUT, OP_WEIGHTS, RATE_ALPHA, RATE_DROPOUT, Plan
+from ..plan import (
+    CLIP_GLOBAL,
+    CLIP_NORM,
+    CLIP_VALUE,
+    DENSE,
+    OP_ACTIVATION,
+    OP_BIAS,
+    OP_CODE,
+    OP_IN,
+    OP_OUT,
+    OP_WEIGHTS,
+    RATE_ACTIVITY_L1,
+    RATE_ALPHA,
+    RATE_DROPOUT,
+    RATE_KERNEL_L1,
+    RATE_MAX_NORM,
+    RATES,
+    Plan,
+)
 from .microkernel import ROWS, VECTORS, lanes, panel
 
 
@@ -28,8 +46,8 @@ def _record(integers, reals, *others):
 # z holds the pre-activation, y the output (in the same place where there is no activation), d the gradient by z, turned
 # its transpose (-1: nobody needs it).
 OP = _record(
-    "code n_in n_out panel_in panel activation rowwise w b flat_w flat_b y z d turned threshold",
-    "alpha scale",
+    "code n_in n_out panel_in panel activation rowwise w b flat_w flat_b y z d turned threshold penalized first_panel",
+    "alpha scale kernel_l1 kernel_l2 bias_l1 bias_l2 activity_l1 activity_l2 max_norm",
 )
 
 # What one call of the compiled code does and on what: `mode` is a constant of `engine`, arrays are addresses.
@@ -38,8 +56,9 @@ OP = _record(
 JOB = _record(
     "mode threads barrier n_ops lowest loss labels optimizer n_metrics metrics hyper packed params state itemsize "
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
-    "rates count sums gradient seed step first last after out a b m k trans_a trans_b code",
-    "input_scale target_scale threshold loss_parameter alpha",
+    "rates count sums gradient seed step first last after out a b m k trans_a trans_b code "
+    "penalty penalized constrained whole squares clip_global",
+    "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
     ("meeting", np.int64, 16),
 )
 
@@ -50,6 +69,8 @@ COPIES = 4
 # Numbers that a step of an optimiser takes besides the gradient; rows of scratch that a thread has for itself.
 CONSTANTS, SPARE_ROWS = 16, 4
 CACHE_LINE, _LARGE_PAGE = 64, 1 << 21
+# Squares that are summed at a time: always the same, so that threads do not matter.
+NORM_BLOCK = 8192
 
 
 def round_up(n, step):
@@ -99,13 +120,18 @@ def _operations(plan, batch_size, packed, scratch):
     high = padded_rows(batch_size, itemsize)
     ops = np.zeros(len(plan.ops), OP)
     dense = False  # whether there is a dense operation further down, whose weights want a gradient
+    first_panel = 0
     for op, record, rates in zip(ops, plan.ops, plan.rates, strict=True):
+        for name, value in zip(RATES[RATE_KERNEL_L1:], rates[RATE_KERNEL_L1:], strict=True):
+            op[name] = value
+        op["penalized"], op["first_panel"] = rates[RATE_KERNEL_L1:RATE_ACTIVITY_L1].any(), first_panel
         rate = rates[RATE_DROPOUT].item()
         n_in, n_out, activation = int(record[OP_IN]), int(record[OP_OUT]), int(record[OP_ACTIVATION])
         op["code"], op["n_in"], op["n_out"], op["activation"] = record[OP_CODE], n_in, n_out, activation
         op["panel_in"], op["panel"] = panel(n_in, count), panel(n_out, count)
         op["rowwise"], op["alpha"] = ACTIVATIONS[activation].rowwise, rates[RATE_ALPHA]
         op["threshold"], op["scale"] = dropout.threshold(rate) if rate else -1, 1.0 / (1.0 - rate)
+        first_panel += -(-n_out // int(op["panel"]))
         op["flat_w"], op["flat_b"] = record[OP_WEIGHTS], record[OP_BIAS]
         wide = round_up(n_out, int(op["panel"]))
         op["turned"] = -1
@@ -148,6 +174,8 @@ class Workspace:
     state: np.ndarray
     scratch: np.ndarray
     row_sums: np.ndarray
+    sums: np.ndarray
+    gradient: np.ndarray
 
     def pack(self, params, state):
         """Flat vectors into the packed ones."""
@@ -191,6 +219,10 @@ def workspace(plan, batch_size, threads):
     state = aligned(packed.size * plan.n_slots, plan.dtype).reshape(plan.n_slots, packed.size)
     room = aligned(scratch.size, plan.dtype)
     row_sums = np.zeros(batch_size * (1 + len(plan.metrics)))
+    panels = int(sum(-(-op["n_out"] // op["panel"]) for op in ops))
+    variables = [size for op in ops for size in (int(op["n_in"] * op["n_out"]), int(op["n_out"]))]
+    sums = np.zeros(panels + sum(-(-size // NORM_BLOCK) for size in variables))
+    gradient = aligned(plan.n_params if plan.whole_gradient else 0, plan.dtype)
     standing = {
         "n_ops": len(ops), "lowest": int(np.argmax(ops["code"] == DENSE)) if plan.n_params else len(ops),
         "loss": plan.loss, "labels": LOSSES[plan.loss].labels, "optimizer": plan.optimizer,
@@ -199,7 +231,12 @@ def workspace(plan, batch_size, threads):
         "scratch": address(room), "row_step": padded_rows(1, itemsize), "row_sums": address(row_sums),
         "batch": batch_size, "input_scale": plan.input_scale, "target_scale": plan.target_scale,
         "threshold": plan.threshold, "loss_parameter": plan.loss_parameter,
+        "penalty": address(sums), "squares": address(sums[panels:]),
+        "penalized": plan.rates[:, RATE_KERNEL_L1:RATE_MAX_NORM].any(),
+        "constrained": plan.rates[:, RATE_MAX_NORM].any(),
+        "whole": plan.whole_gradient, "clip_value": plan.clip[CLIP_VALUE],
+        "clip_norm": max(plan.clip[CLIP_NORM], plan.clip[CLIP_GLOBAL]), "clip_global": plan.clip[CLIP_GLOBAL] > 0,
     }  # fmt: skip
     for name, value in standing.items():
         job[name] = value
-    return Workspace(plan, batch_size, threads, ops, job, params, state, room, row_sums)
+    return Workspace(plan, batch_size, threads, ops, job, params, state, room, row_sums, sums, gradient)

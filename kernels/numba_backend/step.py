@@ -11,6 +11,7 @@ from .cache import inline, jit
 from .intrinsics import at, cast, outlined, pointer, view
 from .matmul import blocks, multiply, panel_of, part_of, share, tall, turn_rows
 from .microkernel import ROWS, read_vector, turn, vector_size
+from .penalties import add_slope, clip_factors
 from .weights import weight_gradients
 
 
@@ -101,7 +102,7 @@ def forward(like, job, ops, x, rows, high, step, team):
 
 
 @jit
-def _finish_backward(like, job, op, key, j, first, last, high, across):
+def _finish_backward(like, job, op, key, j, first, last, rows, high, across):
     """Rows first..last of panel j of d: from the gradient by the output to that by the pre-activation, for all but
     rowwise activations; then into the transpose, in panels `across` wide, where somebody needs it.
 
@@ -115,6 +116,9 @@ def _finish_backward(like, job, op, key, j, first, last, high, across):
     d, size = at(scratch, op.d + place), (last - first) * op.panel
     if not op.rowwise:
         _drop_rows(like, job, op, key, j, first, last, d)
+        if op.activity_l1 != 0.0 or op.activity_l2 != 0.0:
+            y = view(at(scratch, op.y + place), size)
+            add_slope(y, op.activity_l1 / rows, op.activity_l2 / rows, view(d, size))
         if op.activation != LINEAR:
             z = view(at(scratch, op.z + place), size)
             activate_grad(op.activation, cast(like, op.alpha), z, view(d, size), z)
@@ -139,11 +143,15 @@ def rows_backward(like, job, op, number, step, rows, high, team):
             get_row(like, at(scratch, op.d), high, op.panel, i, n, d)
             if op.threshold >= 0:
                 drop(key, op.threshold, cast(like, op.scale), i * n, view(d, n))
+            if op.activity_l1 != 0.0 or op.activity_l2 != 0.0:
+                y = at(spare, 2 * job.widest)
+                get_row(like, at(scratch, op.y), high, op.panel, i, n, y)
+                add_slope(view(y, n), op.activity_l1 / rows, op.activity_l2 / rows, view(d, n))
             room = view(at(spare, 2 * job.widest), n)
             activate_grad(op.activation, cast(like, op.alpha), view(z, n), view(d, n), room)
             put_row(like, d, high, op.panel, i, n, at(scratch, op.d))
     for j in range(blocks(op.n_out, op.panel)):
-        _finish_backward(like, job, op, key, j, first, last, high, across)
+        _finish_backward(like, job, op, key, j, first, last, rows, high, across)
 
 
 @jit
@@ -176,7 +184,7 @@ def input_gradients(like, job, op, below, number, step, rows, high, team):
             for c in range(0, panel_in, lanes):
                 turn(at(block, c * across + r), across, at(place, r * panel_in + c), panel_in)
         if not below.rowwise:
-            _finish_backward(like, job, below, key, q, top, bottom, high, across)
+            _finish_backward(like, job, below, key, q, top, bottom, rows, high, across)
 
 
 @inline
@@ -191,15 +199,15 @@ def _hand_down(like, job, op, below, rows, high, team):
 
 
 @inline
-def backward(like, job, ops, x, rows, high, step, team):
-    """Gradients of all operations from the last output's, which `loss` left, each used as the job says.
+def backward(like, job, ops, x, rows, high, step, mode, team):
+    """Gradients of all operations from the last output's, which `loss` left, each used as the mode says.
 
     The weights of an operation change after everybody has read them for the operation below.
     """
     number = job.n_ops - 1
     while number >= job.lowest:
         op = ops[number]
-        if number > job.lowest and job.mode != UPDATE:
+        if number > job.lowest and mode != UPDATE:
             below = ops[number - 1]
             if op.code == DENSE:
                 input_gradients(like, job, op, below, number - 1, step, rows, high, team)
@@ -211,5 +219,6 @@ def backward(like, job, ops, x, rows, high, step, team):
                 wait(job, team)
         if op.code == DENSE:
             inputs = at(pointer(like, job.scratch), ops[number - 1].y) if number > 0 else x
-            weight_gradients(like, job, op, inputs, rows, high, team)
+            of_w, of_b = clip_factors(job, ops, number) if mode == UPDATE else (1.0, 1.0)
+            weight_gradients(like, job, op, mode, of_w, of_b, inputs, rows, high, team)
         number -= 1

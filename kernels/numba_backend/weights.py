@@ -7,11 +7,12 @@ import numpy as np
 
 from .batch import LOSS_GRAD, SUM, TRAIN, UPDATE, private
 from .cache import inline, jit
-from .intrinsics import at, outlined, pointer, view
+from .intrinsics import at, cast, outlined, pointer, view
 from .layout import CONSTANTS
 from .matmul import blocks, share
 from .microkernel import ROWS, tile
 from .optimizers import SGD, apply, constants
+from .penalties import add_slope
 
 # Rows of a batch that plain gradient descent adds to W one by one: few enough terms that W loses no digits.
 FEW = 4
@@ -25,8 +26,9 @@ def prepare(like, job, rate, t, team):
 
 
 @jit
-def weight_gradients(like, job, op, x, rows, high, team):
-    """Gradient of one dense operation, used as the job says: to update, to be stored; or (UPDATE) read instead.
+def weight_gradients(like, job, op, mode, of_w, of_b, x, rows, high, team):
+    """Gradient of one dense operation, used as the mode says: to update, to be stored; or (UPDATE) read instead, with
+    the factors of_w and of_b for kernel and bias.
 
     Shapes: x (rows, n_in), d (rows, n_out); gradient, W (n_in, n_out).
     Layout: x and d in panels, gradient flat, W and state packed; a tile is one piece of each packed vector.
@@ -41,7 +43,7 @@ def weight_gradients(like, job, op, x, rows, high, team):
     across = blocks(panel_in, ROWS)
     tiles = op.n_in // panel_in * across + blocks(op.n_in % panel_in, ROWS)
     per_panel = tiles + 1 if op.flat_b >= 0 else tiles
-    direct = job.mode == TRAIN and job.optimizer == SGD and rows <= FEW
+    direct = mode == TRAIN and job.optimizer == SGD and rows <= FEW and not op.penalized and job.clip_value == 0.0
     first, last = share(per_panel * panels, team)
     for task in range(first, last):
         j, i = task // per_panel, task % per_panel
@@ -64,19 +66,37 @@ def weight_gradients(like, job, op, x, rows, high, team):
                 rate, scaled, given = -view(numbers, 1)[0], view(spare, rows * panel), view(d, rows * panel)
                 for k in range(rows * panel):
                     scaled[k] = rate * given[k]
-        if job.mode == UPDATE:
+        size = height * panel
+        if mode == UPDATE:
             copy_block(flat, op.n_out, block, panel, height, columns)
+            factor = of_b if is_bias else of_w
+            if factor != 1.0:
+                g = view(block, size)
+                for k in range(size):
+                    g[k] *= cast(like, factor)
         else:
             tile(panel, rows, a, height, row, step, rows, 0, right, before, gap, target)
+            if op.penalized:
+                l1, l2 = (op.bias_l1, op.bias_l2) if is_bias else (op.kernel_l1, op.kernel_l2)
+                add_slope(view(at(params, place), size), l1, l2, view(block, size))
         if direct:
             if height < ROWS and not is_bias:
                 copy_block(block, panel, before, panel, height, panel)
-        elif job.mode == LOSS_GRAD:
+        elif mode == LOSS_GRAD:
             copy_block(block, panel, flat, op.n_out, height, columns)
         else:
-            size, state = height * panel, at(pointer(like, job.state), place)
+            state = at(pointer(like, job.state), place)
+            if job.clip_value > 0.0:
+                _clip(view(block, size), cast(like, job.clip_value))
             w, m, v = view(at(params, place), size), view(state, size), view(at(state, job.packed), size)
             apply(job.optimizer, view(numbers, CONSTANTS), w, m, v, view(block, size))
+
+
+@jit
+def _clip(g, limit):
+    outlined()
+    for k in range(len(g)):
+        g[k] = limit if g[k] > limit else -limit if g[k] < -limit else g[k]  # NaN stays
 
 
 @inline

@@ -1,7 +1,9 @@
 """Small networks written as text, data for them, and a thin runner for a backend.
 
 A network is a line such as ``"9 13 relu drop0.5 4nb softmax"``: the inputs, then a number for a dense layer (``nb``: no
-bias), a name for an activation (``elu:0.5`` sets alpha) and ``dropR`` for dropout of rate R.
+bias), a name for an activation (``elu:0.5`` sets alpha) and ``dropR`` for dropout of rate R. For the layer before them
+stand ``l1:R``, ``l2:R`` (of the kernel), ``bl1:R``, ``bl2:R`` (of the bias), ``al1:R``, ``al2:R`` (of the outputs) and
+``max:R``.
 """
 
 import re
@@ -14,11 +16,16 @@ from fastnn.kernels.activations import BY_NAME
 from fastnn.kernels.losses import LOSS_BY_NAME, LOSSES
 from fastnn.kernels.plan import RATE_DROPOUT
 
+PENALTIES = {
+    "l1": "kernel_l1", "l2": "kernel_l2", "bl1": "bias_l1", "bl2": "bias_l2", "al1": "activity_l1",
+    "al2": "activity_l2", "max": "max_norm",
+}  # fmt: skip
 SEED = 2**63 + 12345  # uses all 64 bits
 
 
 def parse(text):
-    """Number of inputs, and layers: ("dense", units, bias), ("activation", name, alpha), ("dropout", rate)."""
+    """Number of inputs, and layers: ("dense", units, bias), ("activation", name, alpha), ("dropout", rate) and
+    ("regularize", name, rate)."""
     first, *words = text.split()
     layers = []
     for word in words:
@@ -26,6 +33,9 @@ def parse(text):
             layers.append(("dense", int(dense[1]), dense[2] is None))
         elif word.startswith("drop"):
             layers.append(("dropout", float(word[4:])))
+        elif word.partition(":")[0] in PENALTIES:
+            name, _, rate = word.partition(":")
+            layers.append(("regularize", PENALTIES[name], float(rate)))
         else:
             name, _, alpha = word.partition(":")
             layers.append(("activation", name, float(alpha) if alpha else BY_NAME[name].alpha))
@@ -37,7 +47,10 @@ def build(text, **options):
     inputs, layers = parse(text)
     builder = PlanBuilder(inputs)
     for what, *arguments in layers:
-        getattr(builder, what)(*arguments)
+        if what == "regularize":
+            builder.regularize(**dict([arguments]))
+        else:
+            getattr(builder, what)(*arguments)
     return builder.build(**options)
 
 

@@ -286,7 +286,7 @@ def extended(*arrays):
     return [np.asarray(a).astype(Extended) for a in arrays]
 
 
-def network(layers, params, x, masks):
+def network(layers, params, x, masks, penalties=None):
     """Logits of a network: what its loss sees.
 
     Parameters
@@ -298,6 +298,8 @@ def network(layers, params, x, masks):
     x : ndarray, shape (n, I)
     masks : iterable of ndarray, shape (n, width)
         What each dropout layer keeps, in order.
+    penalties : list, optional
+        Receives the penalties on kernels, biases and outputs (per row), (m,) each.
 
     Returns
     -------
@@ -305,14 +307,23 @@ def network(layers, params, x, masks):
     """
     masks = iter(masks)
     h, start = np.broadcast_to(x, (len(params), *x.shape)), 0
+    kernel = bias_values = None
     for what, *arguments in layers:
         if what == "dense":
             units, bias = arguments
             shape = (h.shape[-1], units)
             end = start + shape[0] * units
-            h, start = h @ params[:, start:end].reshape(-1, *shape), end
+            kernel = params[:, start:end]
+            h, start = h @ kernel.reshape(-1, *shape), end
             if bias:
-                h, start = h + params[:, None, start : start + units], start + units
+                bias_values = params[:, start : start + units]
+                h, start = h + bias_values[:, None], start + units
+        elif what == "regularize":
+            where, _, power = arguments[0].partition("_l")
+            if penalties is not None and power:
+                values = {"kernel": kernel, "bias": bias_values, "activity": h.reshape(len(h), -1)}[where]
+                share = len(x) if where == "activity" else 1
+                penalties.append(arguments[1] * np.sum(abs(values) ** int(power), axis=1) / share)
         elif what == "dropout":
             h = h * next(masks) / (1 - arguments[0])
         else:

@@ -34,6 +34,42 @@ LOSSES = [
 ]
 
 
+ROWS = np.random.default_rng(0).normal(0, 1, (10, 3)).round(2)
+TARGETS = np.random.default_rng(1).normal(0, 1, (10, 2)).round(2)
+# Arguments of the first layer, and of SGD with momentum 0.5. Numbers that float32 has, to which Keras rounds some.
+REGULARIZED = {
+    "kernel": ({"kernel_regularizer": ("L1L2", {"l1": 0.015625, "l2": 0.03125})}, {}),
+    "bias": ({"bias_regularizer": ("L2", {"l2": 0.25})}, {}),
+    "activity l1": ({"activity_regularizer": ("L1", {"l1": 0.25})}, {}),
+    "activity l2": ({"activity_regularizer": ("L2", {"l2": 0.25})}, {}),
+    "max norm": ({"kernel_constraint": ("MaxNorm", {"max_value": 0.75})}, {}),
+    "clipvalue": ({}, {"clipvalue": 0.0625}),
+    "clipnorm": ({}, {"clipnorm": 0.25}),
+    "global_clipnorm": ({"kernel_regularizer": ("L2", {"l2": 0.03125})}, {"global_clipnorm": 0.25}),
+}
+
+
+def trained(layer, clipping):
+    """Three epochs in order, of batches of 4, 4 and 2 rows: the losses, the last evaluation and the weights."""
+    modules = {"regularizer": keras.regularizers, "constraint": keras.constraints}
+    made = {k: getattr(modules[k.rpartition("_")[2]], name)(**config) for k, (name, config) in layer.items()}
+    first, second = keras.layers.Dense(4, activation="tanh", **made), keras.layers.Dense(2)
+    model = keras.Sequential([keras.Input((3,)), first, second])
+    rng = np.random.default_rng(2)
+    start = [rng.normal(0, 1, w.shape).round(2) for w in model.get_weights()]
+    model.set_weights(start)
+    model.compile(keras.optimizers.SGD(0.125, momentum=0.5, **clipping), "mse")
+    history = model.fit(ROWS, TARGETS, batch_size=4, epochs=3, shuffle=False, verbose=0)
+    return {
+        "layer": layer,
+        "clipping": clipping,
+        "start": [w.tolist() for w in start],
+        "losses": history.history["loss"],
+        "evaluate": model.evaluate(ROWS, TARGETS, verbose=0),
+        "weights": [w.tolist() for w in model.get_weights()],
+    }
+
+
 def optimizer(name):
     """Three steps from W."""
     result, weights = [], keras.Variable(W, dtype="float64")
@@ -59,5 +95,8 @@ values = {
     "weights": WEIGHTS.tolist(),
     "optimizers": {name: optimizer(name) for name in ("Adagrad", "Adamax", "Nadam", "Lion")},
     "losses": [loss(*case) for case in LOSSES],
+    "rows": ROWS.tolist(),
+    "targets": TARGETS.tolist(),
+    "regularized": {name: trained(*case) for name, case in REGULARIZED.items()},
 }
 Path(__file__).with_suffix(".json").write_text(json.dumps(values, indent=1) + "\n")

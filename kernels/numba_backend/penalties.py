@@ -1,0 +1,162 @@
+"""Penalties on kernels, biases and outputs, the constraint on kernels, and the norms of gradients.
+
+Formulas: `kernels.penalties`. Arguments as in `batch`.
+"""
+
+import math
+
+from ..penalties import EPSILON
+from ..plan import DENSE
+from .batch import SUM, get_row, own_rows, private
+from .cache import jit
+from .intrinsics import at, cast, outlined, pointer, view
+from .layout import NORM_BLOCK
+from .matmul import blocks, share
+from .microkernel import ROWS
+
+
+@jit
+def _penalty(w, rows, step, wide, l1, l2):
+    """The penalty on `wide` of the columns of a panel, in float64."""
+    sizes, squares = 0.0, 0.0
+    for r in range(rows):
+        line = view(at(w, r * step), wide)
+        for c in range(wide):
+            sizes += abs(line[c])
+            squares += float(line[c]) * line[c]
+    return l1 * sizes + l2 * squares
+
+
+@jit
+def sum_penalties(like, job, ops, team):
+    """This thread's share of the penalties: one number for each panel of each kernel and bias, which must not change
+    meanwhile."""
+    outlined()
+    params, out = pointer(like, job.params), pointer(SUM, job.penalty)
+    for number in range(job.n_ops):
+        op = ops[number]
+        if op.penalized:
+            panel, deep = op.panel, blocks(op.n_in, ROWS) * ROWS
+            first, last = share(blocks(op.n_out, panel), team)
+            for j in range(first, last):
+                wide = min(panel, op.n_out - j * panel)
+                w = at(params, op.w + j * deep * panel)
+                total = _penalty(w, op.n_in, panel, wide, op.kernel_l1, op.kernel_l2)
+                if op.flat_b >= 0:
+                    total += _penalty(at(params, op.b + j * panel), 1, panel, wide, op.bias_l1, op.bias_l2)
+                view(at(out, op.first_panel + j), 1)[0] = total
+
+
+@jit
+def total_penalty(job, ops):
+    """The sum of those numbers, in order."""
+    total = 0.0
+    for number in range(job.n_ops):
+        op = ops[number]
+        if op.penalized:
+            parts = view(at(pointer(SUM, job.penalty), op.first_panel), blocks(op.n_out, op.panel))
+            for j in range(len(parts)):
+                total += parts[j]
+    return total
+
+
+@jit
+def add_slope(w, l1, l2, g):
+    """Add the derivative of the penalty on w to g.
+
+    Shapes: w, g (n,).
+    Layout: contiguous.
+    Aliasing: none.
+    """
+    outlined()
+    one, twice, zero = cast(w[0], l1), cast(w[0], 2.0 * l2), cast(w[0], 0.0)
+    for k in range(len(w)):
+        g[k] += twice * w[k] + (one if w[k] > zero else -one if w[k] < zero else zero)
+
+
+@jit
+def add_activities(like, job, ops, rows, high, team):
+    """Add the penalties on the outputs of every operation to the losses of this thread's rows."""
+    outlined()
+    first, last = own_rows(like, rows, team)
+    spare, columns = private(like, job, team)[3], 1 + job.n_metrics
+    for number in range(job.n_ops):
+        op = ops[number]
+        if op.activity_l1 != 0.0 or op.activity_l2 != 0.0:
+            for i in range(first, last):
+                get_row(like, at(pointer(like, job.scratch), op.y), high, op.panel, i, op.n_out, spare)
+                sums = view(at(pointer(SUM, job.row_sums), i * columns), 1)
+                sums[0] += _penalty(spare, 1, 0, op.n_out, op.activity_l1, op.activity_l2)
+
+
+@jit
+def constrain(like, job, ops, team):
+    """Cut the norm of every column of the kernels that have a largest one; this thread's share of the panels."""
+    outlined()
+    params = pointer(like, job.params)
+    for number in range(job.n_ops):
+        op = ops[number]
+        if op.max_norm > 0.0:
+            panel, deep, limit = op.panel, blocks(op.n_in, ROWS) * ROWS, op.max_norm
+            first, last = share(blocks(op.n_out, panel), team)
+            for j in range(first, last):
+                w = view(at(params, op.w + j * deep * panel), op.n_in * panel)
+                for c in range(min(panel, op.n_out - j * panel)):
+                    total = 0.0
+                    for k in range(c, len(w), panel):
+                        total += float(w[k]) * w[k]
+                    norm = math.sqrt(total)
+                    factor = cast(like, (limit if norm > limit else norm) / (EPSILON + norm))
+                    for k in range(c, len(w), panel):
+                        w[k] *= factor
+
+
+@jit
+def sum_squares(like, job, ops, team):
+    """This thread's share of the partial sums of squares of every kernel's and every bias's gradient."""
+    outlined()
+    flat, out = pointer(like, job.gradient), pointer(SUM, job.squares)
+    part = 0
+    for number in range(job.n_ops):
+        op = ops[number]
+        if op.code == DENSE:
+            for start, size in ((op.flat_w, op.n_in * op.n_out), (op.flat_b, op.n_out)):
+                count = blocks(size, NORM_BLOCK)
+                first, last = share(count, team)
+                for k in range(first, last):
+                    g, total = view(at(flat, start + k * NORM_BLOCK), min(NORM_BLOCK, size - k * NORM_BLOCK)), 0.0
+                    for c in range(len(g) if start >= 0 else 0):
+                        total += float(g[c]) * g[c]
+                    view(at(out, part + k), 1)[0] = total
+                part += count
+
+
+@jit
+def clip_factors(job, ops, number):
+    """What the gradients of operation `number`'s kernel and bias are multiplied by."""
+    if job.clip_norm == 0.0:
+        return 1.0, 1.0
+    parts, part = pointer(SUM, job.squares), 0
+    whole, of_w, of_b = 0.0, 0.0, 0.0
+    for i in range(job.n_ops):
+        op = ops[i]
+        if op.code == DENSE:
+            count, more = blocks(op.n_in * op.n_out, NORM_BLOCK), blocks(op.n_out, NORM_BLOCK)
+            w, b = view(at(parts, part), count), view(at(parts, part + count), more)
+            here, there = 0.0, 0.0
+            for k in range(count):
+                here += w[k]
+            for k in range(more):
+                there += b[k]
+            whole += here + there
+            if i == number:
+                of_w, of_b = here, there
+            part += count + more
+    if job.clip_global:
+        of_w, of_b = whole, whole
+    return _factor(math.sqrt(of_w), job.clip_norm), _factor(math.sqrt(of_b), job.clip_norm)
+
+
+@jit
+def _factor(norm, limit):
+    return 1.0 if norm <= limit else limit / norm + (norm - norm)

@@ -1,0 +1,32 @@
+"""What is added to a loss, and what is done to a gradient and to weights besides the optimiser's step: the formulas.
+
+Meanings are those of Keras 3: a penalty is ``l1 * sum(|w|) + l2 * sum(w**2)`` over a kernel or a bias, or over the
+outputs of a layer divided by the rows of the batch; gradients are clipped after penalties have been added; a constraint
+follows the update.
+"""
+
+import numpy as np
+
+# Keras's epsilon in its constraints.
+EPSILON = 1e-7
+
+
+def penalty(w, l1, l2, axis=None):
+    """The penalty on `w`, over all of it or one a row."""
+    return l1 * np.abs(w).sum(axis=axis) + l2 * (w * w).sum(axis=axis)
+
+
+def slope(w, l1, l2):
+    """Its derivative; 0 where w is 0."""
+    return l1 * np.sign(w) + (2.0 * l2) * w
+
+
+def clip_factor(norm, limit):
+    """What a gradient of this norm is multiplied by, so that its norm is `limit` at most; NaN unless it is finite."""
+    return 1.0 if norm <= limit else limit / norm + (norm - norm)
+
+
+def max_norm(w, limit):
+    """Kernel (n_in, n_out) with the norm of every column, one for each unit, cut to about `limit`, in place."""
+    norms = np.sqrt((w * w).sum(axis=0))
+    w *= np.minimum(norms, limit) / (EPSILON + norms)
