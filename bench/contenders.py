@@ -1,8 +1,8 @@
-"""fastnn and its peers, each behind the same two calls. Libraries are imported when a contender is made.
+"""fastnn and its peers, each behind the same calls. Libraries are imported when a contender is made.
 
-A contender is made from a workload, initial weights and data, and trains with ``fit(epochs, shuffle)``, which returns
-the mean training loss of the last epoch. All have Keras's optimizers and hyper-parameters, as far as they can express
-them, and get the data in the form that is fastest for them: float32 for the peers, bytes for fastnn.
+A contender is made from a workload, initial weights and data, trains with ``fit(epochs, shuffle)``, which returns the
+mean training loss of the last epoch, and predicts. All have Keras's optimizers and hyper-parameters, as far as they can
+express them, and get the data in the form that is fastest for them: float32 for the peers, bytes for fastnn.
 """
 
 import os
@@ -55,6 +55,10 @@ class Contender(ABC):
     def fit(self, epochs, shuffle):
         """Train; return the mean loss of the last epoch."""
 
+    @abstractmethod
+    def predict(self, x):
+        """Compute the outputs (n, n_out) of float32 rows (n, n_in), from array to array and in one call."""
+
     def orders(self, epochs, shuffle):
         """The order of the rows (n,) in each epoch."""
         rng = np.random.default_rng()
@@ -80,6 +84,9 @@ class Fastnn(Contender):
     def fit(self, epochs, shuffle):
         options = {"epochs": epochs, "shuffle": shuffle, "verbose": 0, "batch_size": self.workload.batch}
         return self.model.fit(self.x, self.y, **options).history["loss"][-1]
+
+    def predict(self, x):
+        return self.model.predict(x, verbose=0)
 
 
 class Torch(Contender):
@@ -132,6 +139,12 @@ class Torch(Contender):
                 total = total + loss.detach() * len(rows)
         return float(total) / self.n
 
+    def predict(self, x):
+        with self.torch.inference_mode():
+            outputs = self.net.eval()(self.torch.from_numpy(x))
+            self.net.train()
+            return (outputs.softmax(1) if self.workload.labels else outputs).numpy()
+
 
 class Keras(Contender):
     """Keras with the JAX backend, through its `fit`."""
@@ -158,6 +171,9 @@ class Keras(Contender):
         options = {"epochs": epochs, "shuffle": shuffle, "verbose": 0, "batch_size": self.workload.batch}
         return self.model.fit(self.x, self.y, **options).history["loss"][-1]
 
+    def predict(self, x):
+        return self.model.predict_on_batch(x)  # `predict` cuts the rows into batches, which takes longer
+
 
 class Jax(Contender):
     """The strongest that can be written in JAX: an epoch is one compiled `lax.scan` over donated buffers."""
@@ -173,12 +189,16 @@ class Jax(Contender):
         last = len(work.sizes) - 2
         activations = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "linear": lambda z: z, "softmax": lambda z: z}
 
-        def loss_of(params, x, y, key):
+        def forward(params, x, key=None):
             for i, (w, b) in enumerate(zip(params[::2], params[1::2], strict=True)):
                 x = activations[work.last if i == last else work.activation](x @ w + b)
-                if work.dropout and i < last:
+                if work.dropout and i < last and key is not None:
                     key, own = jax.random.split(key)
                     x = jnp.where(jax.random.bernoulli(own, 1 - work.dropout, x.shape), x / (1 - work.dropout), 0)
+            return x
+
+        def loss_of(params, x, y, key):
+            x = forward(params, x, key)
             if work.labels:
                 return -jnp.take_along_axis(jax.nn.log_softmax(x), y[:, None], axis=1).mean()
             return jnp.square(x - y).mean()
@@ -206,6 +226,9 @@ class Jax(Contender):
             return carry, losses.mean()
 
         self.epoch = jax.jit(epoch, donate_argnums=0)
+        self.forward = jax.jit(
+            lambda params, x: jax.nn.softmax(forward(params, x)) if work.labels else forward(params, x)
+        )
         n_slots = {"adam": 2, "rmsprop": 1, "sgd": 0}[work.optimizer]
         params = [jnp.array(w) for w in weights]
         slots = [tuple(jnp.zeros_like(w) for _ in range(n_slots)) for w in params]
@@ -216,6 +239,9 @@ class Jax(Contender):
         for order in self.orders(epochs, shuffle):
             self.carry, loss = self.epoch(self.carry, self.x, self.y, order.reshape(-1, self.workload.batch))
         return float(loss)
+
+    def predict(self, x):
+        return np.asarray(self.forward(self.carry[0], x))
 
 
 class Sklearn(Contender):
@@ -258,6 +284,9 @@ class Sklearn(Contender):
         for _ in range(epochs):
             self.model.partial_fit(self.x, self.y)
         return self.model.loss_ * self.scale
+
+    def predict(self, x):
+        return self.model.predict_proba(x) if self.workload.labels else self.model.predict(x).reshape(len(x), -1)
 
 
 PEERS = (Torch, Keras, Jax, Sklearn)
