@@ -104,6 +104,21 @@ def test_history_errors(history, message):
         plot.history(history)
 
 
+def test_lr_finder_shows_losses_and_suggestion():
+    found = SimpleNamespace(rates=np.geomspace(1e-5, 1, 6), losses=np.array([2, 1.9, 1, 0.5, 3, 9.0]), suggestion=1e-3)
+    figure = plot.lr_finder(found)
+    rendered(figure)
+    curve, mark = figure.axes[0].get_lines()
+    np.testing.assert_array_equal(curve.get_xydata(), np.column_stack([found.rates, found.losses]))
+    assert mark.get_xdata() == [1e-3, 1e-3] and mark.get_linestyle() == "--"
+    assert figure.axes[0].get_xscale() == "log" and "suggestion 0.001" in figure.axes[0].get_title()
+    found.suggestion = None
+    assert "no suggestion" in plot.lr_finder(found).axes[0].get_title()
+    found.rates = found.rates[:3]
+    with pytest.raises(ValueError, match=r"\(3,\) and \(6,\)"):
+        plot.lr_finder(found)
+
+
 # Sheets of images
 
 CROSS = "\u00d7"

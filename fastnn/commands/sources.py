@@ -105,10 +105,12 @@ def _catalogued(name):
 
 
 def _load_file(args):
+    if args.target is None and args.model == "mlp" and Path(args.data).suffix.lower() != ".npz":
+        raise ValueError(f"{args.data}: --target must say what to predict{tables.choices(args.data)}")
     train = tables.read(args.data, args.target, args.drop or ())
     name = Path(args.data).stem
-    if train.y is None and args.model != "autoencoder":
-        raise ValueError(f"{args.data}: --target must say what to predict{tables.choices(train)}")
+    if train.y is None and args.model == "mlp":
+        raise ValueError(f"{args.data}: --target must name the array to predict")
     if args.test is not None:
         test = tables.read(args.test, args.target, args.drop or (), like=train)
         x, y, x_test, y_test = train.x, train.y, test.x, test.y
@@ -234,10 +236,11 @@ def _other_file(args, model, run):
     target = args.target or run.get("target")
     columns = run.get("columns")
     like = tables.Table(None, target, columns) if columns else None
+    task, names = getattr(model, "task", None), None
+    if task is not None and target is None:
+        raise ValueError(f"{args.data}: --target must say what to compare with{tables.choices(args.data)}")
     table = tables.read(args.data, target, run.get("drop") or (), like)
-    task, y, names = getattr(model, "task", None), table.y, None
-    if task is not None and y is None:
-        raise ValueError(f"{args.data}: --target must say what to compare with{tables.choices(table)}")
+    y = table.y
     if task == "classification":
         if model.classes is not None:
             names = tuple(model.classes.tolist())

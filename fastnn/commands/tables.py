@@ -50,7 +50,7 @@ def read(path, target=None, drop=(), like=None):
         return _read_npz(path, target)
     if suffix not in (".csv", ".parquet"):
         return _read_array(path, target, drop)
-    columns = _read_csv(path) if suffix == ".csv" else _read_parquet(path)
+    columns = _columns(path)
     names = list(columns)
     wanted = target is not None and not (like is not None and like.y is None)
     label = _find(names, target, path, "--target") if wanted else None
@@ -68,12 +68,16 @@ def read(path, target=None, drop=(), like=None):
     return Table(x, y, inputs)
 
 
-def choices(table):
+def choices(path):
     """What a target may be, for a message."""
-    if not table.columns:
+    if Path(path).suffix.lower() not in (".csv", ".parquet"):
         return ""
-    shown = ", ".join(table.columns[:12]) + (", ..." if len(table.columns) > 12 else "")
-    return f"; the columns are {shown}"
+    names = list(_columns(path))
+    return f"; the columns are {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+
+
+def _columns(path):
+    return _read_csv(path) if Path(path).suffix.lower() == ".csv" else _read_parquet(path)
 
 
 def _find(names, wanted, path, option):

@@ -5,7 +5,7 @@ A figure is saved with ``figure.savefig("history.png")``; a notebook shows it as
 
 from ._classes import class_accuracy, confusion_matrix, regression
 from ._codes import codes, reconstructions, samples
-from ._curves import history
+from ._curves import history, lr_finder
 from ._sheets import images, weights
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "confusion_matrix",
     "history",
     "images",
+    "lr_finder",
     "reconstructions",
     "regression",
     "samples",

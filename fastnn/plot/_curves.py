@@ -85,3 +85,44 @@ def _plot_curves(axes, title, training, validation):
     axes.spines[["top", "right"]].set_visible(False)
     if validation is not None:
         axes.legend(frameon=False, fontsize=9)
+
+
+def lr_finder(found):
+    """Plot the loss against the learning rate, and the rate that is suggested.
+
+    Parameters
+    ----------
+    found : LRFind
+        What ``fastnn.lr_find`` returns, or anything with ``rates`` and ``losses`` of shape (steps,) and a
+        ``suggestion`` that may be None.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The rates are on a logarithmic axis. A dashed line is at the suggestion.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not go together or a rate is not positive.
+    ImportError
+        If matplotlib is not installed.
+    """
+    figure = new_figure(6.4, 3.8)
+    rates, losses = (np.asarray(values, np.float64) for values in (found.rates, found.losses))
+    if rates.ndim != 1 or rates.shape != losses.shape or not rates.size or not (rates > 0).all():
+        raise ValueError(f"expected positive rates and as many losses, found shapes {rates.shape} and {losses.shape}")
+    axes = figure.add_subplot()
+    axes.plot(rates, losses, color=BLUE, linewidth=1.6)
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss, averaged over the batches so far")
+    text = "no suggestion: the loss hardly fell"
+    if found.suggestion is not None:
+        axes.axvline(found.suggestion, color=RED, linestyle="--", linewidth=1.4)
+        text = f"suggestion {found.suggestion:.2g} (dashed): where the loss falls fastest"
+    axes.set_title(text, fontsize=10)
+    axes.grid(color="#d9d9d9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
