@@ -12,7 +12,7 @@ from .kernels.threads import default_threads
 # Streams of random numbers that one seed gives; the other key is the layer or the epoch.
 INITIAL_WEIGHTS, ORDER = range(2)
 # Rows that inference works on at a time unless told otherwise.
-ROWS = 256
+ROWS = 512
 
 
 def shapes(layers, input_shape):

@@ -97,6 +97,9 @@ cdef void finish_forward(Net *net, Op *op, long j, long r0, long r1, bint traini
     activate_run(op.activation, op.alpha, y, (r1 - r0) * P)
     if training and op.drops:
         drop_rows(op, j, r0, r1, y)
+    if op.plain != NULL:
+        for b in range(r1 - r0):
+            copy_part(op.plain + (r0 + b) * op.n_out + j * P, y + b * P, op.n_out - j * P)
 
 
 cdef void finish_backward(Op *op, long j, long r0, long r1) noexcept nogil:

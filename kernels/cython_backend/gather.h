@@ -1,4 +1,4 @@
-/* One row of a batch, from where it lies in the data to panels. */
+/* Rows between plain matrices and panels. */
 
 #ifndef FASTNN_GATHER_H
 #define FASTNN_GATHER_H
@@ -8,6 +8,12 @@
 /* Asks for a row of `bytes` to be brought into the first-level cache: the hardware foresees no shuffled row. */
 INLINE void fetch(const char *row, long bytes) {
     for (long i = 0; i < bytes; i += 64) __builtin_prefetch(row + i);
+}
+
+/* Shapes: at most P of `columns` numbers. Aliasing: none. */
+INLINE void copy_part(real *out, const real *in, long columns) {
+    if (columns >= P) memcpy(out, in, P * sizeof(real)); /* a constant number is a handful of instructions */
+    else memcpy(out, in, columns * sizeof(real));
 }
 
 /* Shapes: row (width,), as bytes times scale; out: its parts of P numbers, the last one shorter.

@@ -24,6 +24,7 @@ cdef extern from "transpose.h" nogil:
 
 cdef extern from "gather.h" nogil:
     void fetch(const char *row, long bytes)
+    void copy_part(real *out, const real *in_, long columns)
     void scatter_bytes(const uint8_t *row, real scale, long width, long jump, real *out)
     void scatter_numbers(const real *row, long width, long jump, real *out)
 
@@ -88,6 +89,7 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     MAX_METRICS = 8
     OWN_BATCH = 4        # see own_batch
     BY_ROWS = 1 << 15    # see by_rows
+    ROWS_EACH = 64       # see in_columns
     NORM_BLOCK = 8192    # squares that are summed at a time: always the same, so that threads do not matter
 
 cdef struct Op:
@@ -119,6 +121,7 @@ cdef struct Op:
     real max_norm     # or 0
     long first_panel  # of the kernel, in net.penalty
     long ld           # rows of a panel of y, z, dz, and of the input
+    real *plain       # (m, n_out) row-major: where y is wanted as well, or NULL
     real *y           # output of the operation [n_out / P][ld][P]
     real *z           # what the derivative needs and y does not tell: the pre-activation, or softmax before dropout
     real *dz          # gradient by z, laid out as y
@@ -213,10 +216,16 @@ cdef inline bint by_rows(long n_in, long n_out, long batch) noexcept nogil:
     return n_in * n_out <= BY_ROWS and n_in * n_out <= batch * (n_in + n_out)
 
 
-cdef inline bint own_batch(const Op *first, long n) noexcept nogil:
+cdef inline bint in_columns(const Op *op, long m, bint training, long n) noexcept nogil:
+    """Whether n threads share the columns of an operation in a batch of m. Where weights do not change, they can all
+    stay in every cache, and each thread goes its own way with its rows if it has some for every weight it reads."""
+    return op.code == DENSE and not op.by_rows and (training or m < n * ROWS_EACH)
+
+
+cdef inline bint own_batch(const Op *first, long m, bint training, long n) noexcept nogil:
     """Whether each of n threads gathers the whole batch for itself: while they are few, that is quicker than to fetch
     the others' part from their caches, and than to wait for it."""
-    return n <= OWN_BATCH and first.code == DENSE and not first.by_rows
+    return n <= OWN_BATCH and in_columns(first, m, training, n)
 
 
 cdef inline long panel_rows(long m) noexcept nogil:

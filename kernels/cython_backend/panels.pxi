@@ -18,8 +18,8 @@ cdef void pack_vector(const Net *net, const real *flat, real *packed) noexcept n
         for part in range(blocks(op.n_in, ROWS_OF_PAGES)):
             for j in range(panels(op.n_out)):
                 for k in range(part * ROWS_OF_PAGES, smaller(op.n_in, (part + 1) * ROWS_OF_PAGES)):
-                    memcpy(packed + op.w + (j * op.n_in + k) * P, flat + op.flat_w + k * op.n_out + j * P,
-                           smaller(P, op.n_out - j * P) * sizeof(real))
+                    copy_part(packed + op.w + (j * op.n_in + k) * P, flat + op.flat_w + k * op.n_out + j * P,
+                              op.n_out - j * P)
         if op.flat_b >= 0:
             memcpy(packed + op.b, flat + op.flat_b, op.n_out * sizeof(real))
 
@@ -35,8 +35,8 @@ cdef void unpack_vector(const Net *net, const real *packed, real *flat) noexcept
         for part in range(blocks(op.n_in, ROWS_OF_PAGES)):
             for j in range(panels(op.n_out)):
                 for k in range(part * ROWS_OF_PAGES, smaller(op.n_in, (part + 1) * ROWS_OF_PAGES)):
-                    memcpy(flat + op.flat_w + k * op.n_out + j * P, packed + op.w + (j * op.n_in + k) * P,
-                           smaller(P, op.n_out - j * P) * sizeof(real))
+                    copy_part(flat + op.flat_w + k * op.n_out + j * P, packed + op.w + (j * op.n_in + k) * P,
+                              op.n_out - j * P)
         if op.flat_b >= 0:
             memcpy(flat + op.flat_b, packed + op.b, op.n_out * sizeof(real))
 
@@ -121,7 +121,7 @@ cdef void write_rows(const real *panel, long width, long ld, long r0, long r1, r
     cdef long j, b
     for b in range(r0, r1):
         for j in range(panels(width)):
-            memcpy(out + b * width + j * P, panel + (j * ld + b) * P, smaller(P, width - j * P) * sizeof(real))
+            copy_part(out + b * width + j * P, panel + (j * ld + b) * P, width - j * P)
 
 
 cdef void transpose_rows(const real *panel, long ld, long n, long j, long r0, long r1, real *out) noexcept nogil:

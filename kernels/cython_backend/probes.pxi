@@ -7,7 +7,7 @@ cdef void pack_rows(const real *a, long rows, long width, long j0, long j1, real
     for block in range(blocks(rows, 64)):  # few rows at a time: each lies on a page of its own
         for j in range(j0, j1):
             for r in range(block * 64, smaller(rows, block * 64 + 64)):
-                memcpy(out + (j * rows + r) * P, a + r * width + j * P, smaller(P, width - j * P) * sizeof(real))
+                copy_part(out + (j * rows + r) * P, a + r * width + j * P, width - j * P)
 
 
 cdef void pack_columns(const real *a, long rows, long width, long j0, long j1, real *out) noexcept nogil:
@@ -38,7 +38,6 @@ cdef struct Product:
     const real *a
     const real *b
     real *packed      # the left factor in panels, if it came transposed
-    real *out
     bint trans_b
     long m
 
@@ -58,8 +57,6 @@ cdef void product_task(void *argument, long id, long n) noexcept nogil:
         forward_product(&p.net, &p.op, p.packed, P, p.m * P, p.m, False, id, n)
     else:
         forward_product(&p.net, &p.op, p.a, k, P, p.m, False, id, n)
-    barrier_wait(&p.net.barrier, n)
-    write_rows(p.op.y, wide, p.op.ld, share(p.m, id, n), share(p.m, id + 1, n), p.out)
     restore_denormals(old)
 
 
@@ -98,7 +95,7 @@ def gemm(uintptr_t pool, uintptr_t a, uintptr_t b, uintptr_t out, long m, long k
         buffer = Buffer(x + y + w)
     memset(&p, 0, sizeof(p))
     p.op.code, p.op.n_in, p.op.n_out, p.op.flat_b, p.op.ld, p.m = DENSE, k, n, -1, panel_rows(m), m
-    p.a, p.b, p.out, p.trans_b = <const real *> a, <const real *> b, <real *> out, trans_b
+    p.a, p.b, p.op.plain, p.trans_b = <const real *> a, <const real *> b, <real *> out, trans_b
     p.net.w, p.op.y = <real *> buffer.memory, <real *> (buffer.memory + w)
     p.packed = <real *> (buffer.memory + w + y) if x else NULL
     with nogil:

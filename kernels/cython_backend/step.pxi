@@ -35,13 +35,13 @@ cdef void begin_step(Net *net, uint64_t seed, uint64_t step, long m) noexcept no
         net.ops[i].slope_l2 = net.ops[i].activity_l2 / m
 
 
-cdef const real *begin_batch(Net *net, const Data *data, long i, long start, long m, bint *shared, long id,
-                             long n) noexcept nogil:
+cdef const real *begin_batch(Net *net, const Data *data, long i, long start, long m, bint training, bint *shared,
+                             long id, long n) noexcept nogil:
     """Gather the inputs of the batch that begins at `start`, for operation i; wait until all have ended the batch
     before. `shared`: whether the inputs are there in full, or just this thread's rows."""
     cdef Op *op = &net.ops[i]
     cdef real *x = net.x + id * net.x_size
-    shared[0] = own_batch(op, n)
+    shared[0] = own_batch(op, m, training, n)
     if shared[0]:
         gather_inputs(net, data, op.n_in, start, 0, m, x)
         barrier_wait(&net.barrier, n)
@@ -57,7 +57,8 @@ cdef bint forward_op(Net *net, long i, const real *x, long step, long jump, long
     thread's rows of it; returns the same of y. Layout of x: as for forward_product; panels without W."""
     cdef Op *op = &net.ops[i]
     cdef long j, r0 = row_share(m, id, n), r1 = row_share(m, id + 1, n)
-    if op.code == DENSE and not op.by_rows:
+    cdef bint columns = in_columns(op, m, training, n)
+    if columns:
         if not shared:
             barrier_wait(&net.barrier, n)
         forward_product(net, op, x, step, jump, m, training, id, n)
@@ -71,7 +72,7 @@ cdef bint forward_op(Net *net, long i, const real *x, long step, long jump, long
     if op.activation == SOFTMAX:
         softmax_forward(op, r0, r1, training)
         return False
-    return op.code == DENSE and not op.by_rows
+    return columns
 
 
 cdef void forward_rest(Net *net, long i, long last, long m, bint training, bint shared, long id, long n) noexcept nogil:
@@ -180,7 +181,7 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
     cdef bint shared
     cdef const real *x
     gather_targets(net, &call.data, start, r0, r1)
-    x = begin_batch(net, &call.data, 0, start, m, &shared, id, n)
+    x = begin_batch(net, &call.data, 0, start, m, True, &shared, id, n)
     if net.penalized:
         sum_penalties(net, id, n)
     shared = forward_op(net, 0, x, P, net.ld * P, m, True, shared, id, n)
@@ -235,7 +236,7 @@ cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
     while k < call.rows:
         m = smaller(call.batch, call.rows - k)
         gather_targets(net, &call.data, k, row_share(m, id, n), row_share(m, id + 1, n))
-        x = begin_batch(net, &call.data, 0, k, m, &shared, id, n)
+        x = begin_batch(net, &call.data, 0, k, m, False, &shared, id, n)
         if net.penalized:
             sum_penalties(net, id, n)
         shared = forward_op(net, 0, x, P, net.ld * P, m, False, shared, id, n)
@@ -265,7 +266,7 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
             barrier_wait(&net.barrier, n)
             shared = forward_op(net, call.first, call.data.xr + k * first.n_in, first.n_in, P, m, False, True, id, n)
         else:
-            x = begin_batch(net, &call.data, call.first, k, m, &shared, id, n)
+            x = begin_batch(net, &call.data, call.first, k, m, False, &shared, id, n)
             shared = forward_op(net, call.first, x, P, net.ld * P, m, False, shared, id, n)
         forward_rest(net, call.first + 1, call.last, m, False, shared, id, n)
         if call.last == net.n_ops - 1:
