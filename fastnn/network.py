@@ -54,8 +54,8 @@ class Network:
         Batches trained since the model was compiled.
     epoch : int
         Epochs trained in the model's life.
-    live : training.Session or None
-        The fit that runs, whose workspace is ahead of the vectors here.
+    live : session.Session or None
+        The fit that runs, whose workspace may be ahead of the vectors here.
     """
 
     def __init__(self, dtype, seed, backend, threads):

@@ -9,6 +9,7 @@ from . import schedules, validation
 from .kernels import optimizers as table
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adagrad",
     "Adam",
@@ -338,8 +339,45 @@ class Lion(Optimizer):
         self.beta_2 = validation.number("beta_2", beta_2, low=0.0, high=1.0, below=True)
 
 
-_BY_NAME = {cls.name: cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad, Adamax, Nadam, Lion)}
-NAMES = tuple(_BY_NAME)
+class LBFGS(Optimizer):
+    """L-BFGS (Liu and Nocedal, 1989), by SciPy: for small data and smooth losses, which it minimizes to many digits.
+
+    An epoch is one iteration of it, over all rows at once; a fit ends early where the gradient is small enough or the
+    line search finds nothing lower, and begins afresh when called again. There is no learning rate, and no layer may be
+    random. ``dtype="float64"`` lets it go further.
+
+    Parameters
+    ----------
+    history_size : int, default 10
+        Number of past steps that the curvature is learned from.
+    tolerance : float, default 1e-5
+        The fit ends when no element of the gradient is larger.
+    max_line_search : int, default 20
+        Evaluations that an iteration may take.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not a finite number in its range.
+    """
+
+    name = "lbfgs"
+    kernel = "sgd"  # which has no state and is never asked for an update
+    clipnorm = clipvalue = global_clipnorm = None  # the line search needs the gradient as it is
+    learning_rate = property(lambda self: None, doc="There is none, and none can be set.")
+
+    def __init__(self, history_size=10, tolerance=1e-5, max_line_search=20):
+        self.history_size = validation.integer("history_size", history_size, low=1)
+        self.tolerance = validation.number("tolerance", tolerance, low=0.0)
+        self.max_line_search = validation.integer("max_line_search", max_line_search, low=1)
+
+    def get_config(self):
+        return self._arguments()
+
+
+_BY_NAME = {cls.name: cls for cls in (LBFGS, SGD, Adam, AdamW, RMSprop, Adagrad, Adamax, Nadam, Lion)}
+# Those that go from batch to batch.
+NAMES = tuple(name for name in _BY_NAME if name != LBFGS.name)
 
 
 def get(identifier):

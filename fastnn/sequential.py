@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import checkpoint, losses, network, optimizers, sources, training, validation
+from . import checkpoint, lbfgs, losses, network, optimizers, sources, training, validation
 from . import metrics as metrics_module
 from .callbacks import dispatch
 from .intake import Intake
@@ -58,7 +58,8 @@ class Sequential(Intake):
         Parameters
         ----------
         optimizer : str or Optimizer, default "rmsprop"
-            "sgd", "adam", "adamw", "rmsprop", "adagrad", "adamax", "nadam", "lion" or an instance.
+            "sgd", "adam", "adamw", "rmsprop", "adagrad", "adamax", "nadam", "lion", "lbfgs" or an
+            instance.
         loss : str or Loss
             "mse", "mae", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy", "huber",
             "log_cosh", "poisson", "kl_divergence", "hinge", "squared_hinge", "categorical_hinge", "cosine_similarity"
@@ -186,6 +187,9 @@ class Sequential(Intake):
         callbacks = dispatch.check(callbacks)
         shuffle = validation.flag("shuffle", shuffle)
         self._network.thread_count()  # raises now, not in the middle of things
+        by_batch = not isinstance(self._optimizer, optimizers.LBFGS)
+        if not by_batch:
+            lbfgs.check(self, batch_size, hasattr(x, "__next__"), callbacks)
         chunks = sources.Chunks(x, "x", steps_per_epoch) if y is None and sources.chunked(x) else None
         if chunks is None and steps_per_epoch is not None:
             raise ValueError(f"steps_per_epoch={steps_per_epoch} is for iterators over chunks; arrays have an end")
@@ -219,7 +223,7 @@ class Sequential(Intake):
         hooks = dispatch.CallbackList(callbacks, verbose, self, params, identity)
         self.stop_training = False
         initial_epoch = hooks.resume(initial_epoch)
-        training.fit(
+        (training if by_batch else lbfgs).fit(
             self,
             self._network,
             plan,

@@ -132,7 +132,7 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
                     raise
                 break
             if validate is not None:
-                logs.update(_validation(validate, callbacks))
+                logs.update(validate_with(validate, callbacks))
             network.epoch += 1
             callbacks.on_epoch_end(epoch, logs)
         session.sync()
@@ -147,7 +147,8 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
                     network.live = None
 
 
-def _validation(validate, callbacks):
+def validate_with(validate, callbacks):
+    """Return the logs of the validation data."""
     callbacks.on_test_begin()
     logs = validate()
     callbacks.on_test_end(logs)

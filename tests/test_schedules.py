@@ -115,7 +115,7 @@ def test_schedules_are_saved(case, tmp_path):
 
 def test_schedules_and_callbacks_that_set_the_rate():
     for callback in (LearningRateScheduler(lambda epoch, rate: rate), ReduceLROnPlateau("loss")):
-        with pytest.raises(ValueError, match=r"the optimizer's follows a schedule, Constant\(learning_rate=0.1\)"):
+        with pytest.raises(ValueError, match=r"the optimizer follows the schedule Constant\(learning_rate=0.1\)"):
             model(schedules.Constant(0.1)).fit(X, Y, callbacks=[callback])
 
 

@@ -32,8 +32,11 @@ def check(callbacks):
     return list(callbacks)
 
 
-def _overrides(callback, hook):
-    return hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
+def waits_for_batches(callback):
+    """Whether a callback overrides a hook of the batches."""
+    return any(
+        hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook) for hook in _BATCH_HOOKS
+    )
 
 
 class CallbackList:
@@ -61,7 +64,7 @@ class CallbackList:
         self._model = model
         self._identity = identity
         self._resumed = None
-        self.by_batch = any(_overrides(c, hook) for c in self._all for hook in _BATCH_HOOKS)
+        self.by_batch = any(map(waits_for_batches, self._all))
         self.logs_rate = any(getattr(c, "logs_rate", False) for c in self._all)
         for callback in self._all:
             callback.set_params({**params, "verbose": verbose})

@@ -48,8 +48,6 @@ def constant_rate(callback):
     """Return the learning rate of the callback's model, a float, or raise because it follows a schedule."""
     rate = callback.model.optimizer.learning_rate
     if not isinstance(rate, float):
-        raise ValueError(
-            f"{type(callback).__name__} sets the learning rate, but the optimizer's follows a schedule, {rate!r}: "
-            "use one or the other"
-        )
+        what = "has none" if rate is None else f"follows the schedule {rate!r}: use one or the other"
+        raise ValueError(f"{type(callback).__name__} sets the learning rate, but the optimizer {what}")
     return rate
