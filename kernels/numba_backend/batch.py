@@ -71,16 +71,17 @@ def _read_row(like, source, kind, scale, row, n, out, panel, jump):
     lanes, factor = vector_size(like), cast(like, scale)
     small, reals = at(pointer(BYTE, source), row * n), at(pointer(like, source), row * n)
     for j in range(0, n, panel):
-        place, columns = at(out, j // panel * jump), min(panel, n - j)
+        columns = min(panel, n - j)
         whole = columns // lanes * lanes
         for c in range(0, whole, lanes):
             if kind == UINT8:
-                read_vector(at(small, j + c), factor, at(place, c))
+                read_vector(at(small, j + c), factor, at(out, c))
             else:
-                read_vector(at(reals, j + c), factor, at(place, c))
-        rest = view(place, columns)
+                read_vector(at(reals, j + c), factor, at(out, c))
+        rest = view(out, columns)
         for c in range(whole, columns):
             rest[c] = cast(like, view(small, n)[j + c]) * factor if kind == UINT8 else view(reals, n)[j + c]
+        out = at(out, jump)
 
 
 @inline
@@ -95,17 +96,21 @@ def _fetch_row(job, n, i):
 @inline
 def get_row(like, source, high, panel, i, n, out):
     """Row i of a matrix in panels as one piece."""
+    part = at(source, i * panel)
     for j in range(0, n, panel):
         for c in range(0, panel, vector_size(like)):
-            read_vector(at(source, (j // panel * high + i) * panel + c), like, at(out, j + c))
+            read_vector(at(part, c), like, at(out, j + c))
+        part = at(part, high * panel)
 
 
 @inline
 def put_row(like, row, high, panel, i, n, place):
     """The inverse of `get_row`."""
+    part = at(place, i * panel)
     for j in range(0, n, panel):
         for c in range(0, panel, vector_size(like)):
-            read_vector(at(row, j + c), like, at(place, (j // panel * high + i) * panel + c))
+            read_vector(at(row, j + c), like, at(part, c))
+        part = at(part, high * panel)
 
 
 @jit

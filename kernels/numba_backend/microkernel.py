@@ -154,23 +154,23 @@ def _generate_tile(builder, real, count, height, vectors, depth, a, rows, row, s
         inside = builder.icmp_signed("<", I64(r), rows)
         starts.append(builder.mul(builder.select(inside, I64(r), last), row))
 
-    def loop_of(n, carried, body):
-        """`n` >= 1 rounds of ``carried = body(carried)``; the last `carried`."""
+    def loop(left, carried, body):
+        """``used, carried = body(left, carried)`` until none of `left` >= 1 is left; the last `carried`."""
         before, block = builder.block, builder.append_basic_block()
         builder.branch(block)
         builder.position_at_end(block)
-        phis = [builder.phi(v.type) for v in (I64(0), *carried)]
-        results = body(phis[1:])
-        counter = builder.add(phis[0], I64(1))
-        for phi, first, value in zip(phis, (I64(0), *carried), (counter, *results), strict=True):
+        phis = [builder.phi(v.type) for v in (left, *carried)]
+        used, results = body(phis[0], phis[1:])
+        rest = builder.sub(phis[0], used)
+        for phi, first, value in zip(phis, (left, *carried), (rest, *results), strict=True):
             phi.add_incoming(first, before)
             phi.add_incoming(value, builder.block)
         after = builder.append_basic_block()
-        builder.cbranch(builder.icmp_signed("<", counter, n), block, after)
+        builder.cbranch(builder.icmp_signed(">", rest, I64(0)), block, after)
         builder.position_at_end(after)
         return results
 
-    def one_step(carried):
+    def one_step(left, carried):
         a, b, *sums = carried
         columns = [load(b, I64(v * count)) for v in range(vectors)]
         for r in range(height):
@@ -181,18 +181,17 @@ def _generate_tile(builder, real, count, height, vectors, depth, a, rows, row, s
                     sums[k] = builder.call(fma, [spread, columns[v], sums[k]])
                 else:
                     sums[k] = builder.fadd(builder.fmul(spread, columns[v]), sums[k])
-        return [builder.gep(a, [step]), builder.gep(b, [I64(width)]), *sums]
+        return I64(1), [builder.gep(a, [step]), builder.gep(b, [I64(width)]), *sums]
 
-    def one_chunk(carried):
-        left, a, b, *sums = carried
+    def one_chunk(left, carried):
+        a, b, *sums = carried
         n = builder.select(builder.icmp_signed("<", left, chunk), left, chunk)
-        _, b, *sums = loop_of(n, [a, b, *sums], one_step)
-        return [builder.sub(left, n), builder.gep(a, [jump]), b, *sums]
+        _, b, *sums = loop(n, [a, b, *sums], one_step)
+        return n, [builder.gep(a, [jump]), b, *sums]
 
-    chunks = builder.sdiv(builder.add(depth, builder.sub(chunk, I64(1))), chunk)
     places = [(r, v) for r in range(height) for v in range(vectors)]
     sums = [load(start, builder.add(builder.mul(I64(r), apart), I64(v * count))) for r, v in places]
-    sums = loop_of(chunks, [depth, a, b, *sums], one_chunk)[3:]
+    sums = loop(depth, [a, b, *sums], one_chunk)[2:]
     for (r, v), total in zip(places, sums, strict=True):
         p = builder.gep(c, [I64(r * width + v * count)])
         builder.store(total, builder.bitcast(p, vector.as_pointer()), align=align)

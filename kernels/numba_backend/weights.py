@@ -9,7 +9,7 @@ from .batch import LOSS_GRAD, SUM, TRAIN, UPDATE, private
 from .cache import inline, jit
 from .intrinsics import at, cast, outlined, pointer, view
 from .layout import CONSTANTS
-from .matmul import blocks, share
+from .matmul import blocks, part_of, share
 from .microkernel import ROWS, tile
 from .optimizers import SGD, apply, constants
 from .penalties import add_slope
@@ -45,51 +45,53 @@ def weight_gradients(like, job, op, mode, of_w, of_b, x, rows, high, team):
     per_panel = tiles + 1 if op.flat_b >= 0 else tiles
     direct = mode == TRAIN and job.optimizer == SGD and rows <= FEW and not op.penalized and job.clip_value == 0.0
     first, last = share(per_panel * panels, team)
-    for task in range(first, last):
-        j, i = task // per_panel, task % per_panel
-        is_bias, columns = i == tiles, min(panel, op.n_out - j * panel)
-        d, a, row, step = at(scratch, op.d + j * high * panel), one, np.int64(0), np.int64(0)
-        height, place, start = np.int64(1), op.b + j * panel, op.flat_b + j * panel
-        if not is_bias:
-            q, r = i // across, i % across * ROWS
-            k = q * panel_in + r
+    for j in range(first // per_panel, blocks(last, per_panel)):
+        low, end = part_of(first, last, j, per_panel)
+        columns, d = min(panel, op.n_out - j * panel), at(scratch, op.d + j * high * panel)
+        if direct:
+            rate, scaled, given = -view(numbers, 1)[0], view(spare, rows * panel), view(d, rows * panel)
+            for k in range(rows * panel):
+                scaled[k] = rate * given[k]
+        q, r = low // across, low % across * ROWS
+        for i in range(low, end):
+            is_bias = i == tiles
+            a, row, step, k = at(x, q * high * panel_in + r), np.int64(1), panel_in, q * panel_in + r
             height = min(ROWS, panel_in - r, op.n_in - k)
             place, start = op.w + (j * deep + k) * panel, op.flat_w + k * op.n_out + j * panel
-            a, row, step = at(x, q * high * panel_in + r), np.int64(1), panel_in
-        flat = at(pointer(like, job.gradient), start)
-        target, before, gap, right = block, zeros, np.int64(0), d
-        if direct:
-            # W += X^T (-rate D): no block in between, but for a tile that would write the rows of another.
-            before, gap, right = at(params, place), panel, spare
-            target = before if height == ROWS or is_bias else block
-            if task == first or i == 0:
-                rate, scaled, given = -view(numbers, 1)[0], view(spare, rows * panel), view(d, rows * panel)
-                for k in range(rows * panel):
-                    scaled[k] = rate * given[k]
-        size = height * panel
-        if mode == UPDATE:
-            copy_block(flat, op.n_out, block, panel, height, columns)
-            factor = of_b if is_bias else of_w
-            if factor != 1.0:
-                g = view(block, size)
-                for k in range(size):
-                    g[k] *= cast(like, factor)
-        else:
-            tile(panel, rows, a, height, row, step, rows, 0, right, before, gap, target)
-            if op.penalized:
-                l1, l2 = (op.bias_l1, op.bias_l2) if is_bias else (op.kernel_l1, op.kernel_l2)
-                add_slope(view(at(params, place), size), l1, l2, view(block, size))
-        if direct:
-            if height < ROWS and not is_bias:
-                copy_block(block, panel, before, panel, height, panel)
-        elif mode == LOSS_GRAD:
-            copy_block(block, panel, flat, op.n_out, height, columns)
-        else:
-            state = at(pointer(like, job.state), place)
-            if job.clip_value > 0.0:
-                _clip(view(block, size), cast(like, job.clip_value))
-            w, m, v = view(at(params, place), size), view(state, size), view(at(state, job.packed), size)
-            apply(job.optimizer, view(numbers, CONSTANTS), w, m, v, view(block, size))
+            if is_bias:
+                a, row, step, height = one, np.int64(0), np.int64(0), np.int64(1)
+                place, start = op.b + j * panel, op.flat_b + j * panel
+            r += ROWS
+            if r >= panel_in:
+                q, r = q + 1, np.int64(0)
+            old, flat = at(params, place), at(pointer(like, job.gradient), start)
+            if direct:
+                # W += X^T (-rate D): no block in between, but for a tile that would write the rows of another.
+                whole = height == ROWS or is_bias
+                tile(panel, rows, a, height, row, step, rows, 0, spare, old, panel, old if whole else block)
+                if not whole:
+                    copy_block(block, panel, old, panel, height, panel)
+                continue
+            size = height * panel
+            w, g = view(old, size), view(block, size)
+            if mode == UPDATE:
+                copy_block(flat, op.n_out, block, panel, height, columns)
+                factor = of_b if is_bias else of_w
+                if factor != 1.0:
+                    for k in range(size):
+                        g[k] *= cast(like, factor)
+            else:
+                tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
+                if op.penalized:
+                    l1, l2 = (op.bias_l1, op.bias_l2) if is_bias else (op.kernel_l1, op.kernel_l2)
+                    add_slope(w, l1, l2, g)
+            if mode == LOSS_GRAD:
+                copy_block(block, panel, flat, op.n_out, height, columns)
+            else:
+                if job.clip_value > 0.0:
+                    _clip(g, cast(like, job.clip_value))
+                state = at(pointer(like, job.state), place)
+                apply(job.optimizer, view(numbers, CONSTANTS), w, view(state, size), view(at(state, job.packed), size), g)
 
 
 @jit
