@@ -1,11 +1,13 @@
 """What only the Numba backend has: compiled code on disk, widths of vectors, a team of Python threads."""
 
+import contextlib
 import importlib
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from importlib import metadata
 from pathlib import Path
 
 import fastnn.kernels
@@ -54,20 +56,22 @@ def _unchanged(monkeypatch):
 # ---------------------------------------------------------------- compiled code on disk
 
 USE = """
-import numpy as np
-from fastnn.kernels import get_backend
-get_backend("numba").dropout_mask(1, 2, 0, np.zeros((2, 3), np.uint8), 0.5)
+import numpy as np, fastnn
+model = fastnn.MLP([4, 3, 2], backend="numba", dtype="{dtype}", seed=0)
+model.fit(np.ones((8, 4)), np.arange(8) % 2, verbose=0)
 from fastnn.kernels.numba_backend import engine
-print(len(engine.probe.dispatcher.stats.cache_hits))
+stats = engine.run.dispatcher.stats
+print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
 
-def test_code_is_compiled_once():
-    """A second process finds what another compiled."""
-    python(USE)
-    out, err = python(USE)
-    assert out.strip() == "1"
-    assert "compiling" not in err
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_code_is_compiled_once(dtype):
+    """A second process finds what another compiled: by Numba's own count."""
+    python(USE.format(dtype=dtype))
+    out, err = python(USE.format(dtype=dtype))
+    assert out.split() == ["1", "0"]
+    assert err == ""
 
 
 ENTRY = """
@@ -93,8 +97,23 @@ def test_an_edit_anywhere_in_the_backend_compiles_again(tmp_path):
             source.write(edit)
         out, err = python(code, path=[tmp_path], NUMBA_CACHE_DIR="", XDG_CACHE_HOME=str(tmp_path / "home"))
         hits.append(out.strip())
+        # One line says what happens, and that it happens once.
+        assert err.count("\n") == err.count("compiling the numba backend") == err.count("this happens once")
         assert ("compiling" in err) == (hits[-1] == "0")
     assert hits == ["0", "1", "0", "1"]
+
+
+def test_every_source_is_part_of_the_version(tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(KERNELS, copied, ignore=shutil.ignore_patterns("__pycache__", "cython_backend"))
+    version = importlib.import_module(f"{nb.__name__}.cache").version
+    seen = {version(copied / "numba_backend")}
+    sources = [*copied.glob("*.py"), *copied.glob("numba_backend/*.py")]
+    assert {"losses.py", "plan.py", "dropout.py", "microkernel.py"} <= {source.name for source in sources}
+    for source in sources:
+        source.write_text(source.read_text() + "# edited\n")
+        seen.add(version(copied / "numba_backend"))
+    assert len(seen) == 1 + len(sources)
 
 
 @pytest.mark.parametrize("home_is_writable", [True, False])
@@ -114,6 +133,7 @@ def test_folder_of_the_package_may_be_read_only(tmp_path, home_is_writable):
         out, err = python(ENTRY.format(package="fastnn.kernels", module="small"), **isolated)
         hits.append(out.strip())
         assert ("compiling" in err) == (hits[-1] == "0")
+        assert ("no cache folder can be written" in err) == (not home_is_writable)
     assert hits == (["0", "1"] if home_is_writable else ["0", "0"])
 
 
@@ -246,6 +266,39 @@ for threads in (1, 3, 2, 3, 3):
 """
     out, _ = python(code)
     assert out.split() == ["0", "2", "2", "2", "2"]
+
+
+@pytest.mark.parametrize("layer", ["omp", "tbb", "workqueue"])
+def test_beside_every_threading_layer_of_numba(layer):
+    """No crash, no hang, and the same results, whatever layer other code of the process has started."""
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer, "PYTHONWARNINGS": "ignore"}
+    if layer == "tbb":  # pip puts it where the loader does not look
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found = [file.locate().resolve() for file in metadata.files("tbb") if file.name.startswith("libtbb.so")]
+            folders = [*{str(file.parent) for file in found}, environment.get("LD_LIBRARY_PATH", "")]
+            environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, folders))
+    command = [sys.executable, str(Path(__file__).parent / "helpers" / "numba_layers.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr}"
+    if done.stdout.strip() == "absent":
+        pytest.skip(f"numba has no threading layer {layer} here" + "; `pip install tbb`" * (layer == "tbb"))
+    assert done.stdout.split() == [layer, "threads", "fork", "spawn", "joblib"]
+
+
+HELPERS = """
+import threading, numpy as np, fastnn
+x, y = np.ones((512, 200), np.float32), np.zeros(512, int)
+def helpers(**options):
+    fastnn.MLP([200, 300, 4], backend="numba", **options).fit(x, y, batch_size=512, verbose=0)
+    return sum(t.name == "fastnn-numba" for t in threading.enumerate())
+print(helpers(threads=1), helpers(), helpers(threads=5))
+"""
+
+
+def test_number_of_threads_is_honoured():
+    """One thread needs no helpers; the variable is the default, and the argument has the last word."""
+    out, _ = python(HELPERS, FASTNN_NUM_THREADS="3")
+    assert out.split() == ["0", "2", "4"]
 
 
 # ---------------------------------------------------------------- the CPU's state

@@ -1,7 +1,7 @@
 """`jit` for the inner functions, `Entry` for the ones that Python calls: compiled once a machine, kept on disk.
 
 Numba stores what it compiled and watches the file of the function itself, but not the files of what that calls. Ours
-puts the hash of every source file of this folder, and of the tables, into the name of what it stores, so that any edit
+puts the hash of every source file of this folder and of the one above into the name of what it stores, so that any edit
 makes a new file and no process can load code of another version. The folder is Numba's choice, in its order:
 `NUMBA_CACHE_DIR`, `__pycache__` beside this file, the user's cache folder. Where none can be written, each process
 compiles.
@@ -10,7 +10,6 @@ compiles.
 import contextlib
 import hashlib
 import sys
-import threading
 from pathlib import Path
 
 from numba import njit, typeof
@@ -20,8 +19,6 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from .microkernel import VARIANT
 
-# Their codes are constants of the compiled code.
-_TABLES = "plan", "activations", "losses", "optimizers", "penalties"
 _OPTIONS = {"error_model": "numpy", "boundscheck": False}
 
 
@@ -79,24 +76,20 @@ def _quick_compilation(target):
             del target.get_executable
 
 
-def _version():
+def version(here):
+    """Hash the sources in the folder `here`, and in the one above: codes of the tables are part of compiled code."""
     digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for path in [*sorted(here.glob("*.py")), *(here.parent / f"{table}.py" for table in _TABLES)]:
+    for path in [*sorted(here.glob("*.py")), *sorted(here.parent.glob("*.py"))]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 # Read with the modules: an edit while the process runs must not put its name on code that is older.
-_VERSION = _version()
+_VERSION = version(Path(__file__).parent)
 
 
-def _notice():
-    print(
-        "fastnn: compiling the numba backend for this machine, about 15 s; this happens once",
-        file=sys.stderr,
-        flush=True,
-    )
+def _notice(rest):
+    print(f"fastnn: compiling the numba backend, which takes some 20 s; {rest}", file=sys.stderr, flush=True)
 
 
 class _Cache(FunctionCache):
@@ -108,7 +101,7 @@ class _Cache(FunctionCache):
     def load_overload(self, sig, target_context):
         found = super().load_overload(sig, target_context)
         if found is None:
-            _notice()
+            _notice(f"this happens once, the code is kept in {self.cache_path}")
         return found
 
     def save_overload(self, sig, data):
@@ -130,7 +123,6 @@ class Entry:
 
     def __init__(self, function):
         self.dispatcher = njit(nogil=True, **_OPTIONS)(function)
-        self._lock = threading.Lock()
         self._ready = set()
 
     def __call__(self, *args):
@@ -140,12 +132,12 @@ class Entry:
         """Compile or load the code for the types of `args`, once for each `kind`."""
         if kind in self._ready:
             return
-        with self._lock:
+        with global_compiler_lock:
             if not self._ready:
                 try:
                     self.dispatcher._cache = _Cache(self.dispatcher.py_func)
-                except (RuntimeError, OSError):  # no folder to write to
-                    _notice()
+                except (RuntimeError, OSError):
+                    _notice("no cache folder can be written, so that each process does; NUMBA_CACHE_DIR can name one")
             with _quick_compilation(self.dispatcher.targetctx):
                 self.dispatcher.compile(tuple(map(typeof, args)))
             self._ready.add(kind)
