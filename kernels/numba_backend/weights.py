@@ -91,7 +91,9 @@ def weight_gradients(like, job, op, mode, of_w, of_b, x, rows, high, team):
                 if job.clip_value > 0.0:
                     _clip(g, cast(like, job.clip_value))
                 state = at(pointer(like, job.state), place)
-                apply(job.optimizer, view(numbers, CONSTANTS), w, view(state, size), view(at(state, job.packed), size), g)
+                apply(
+                    job.optimizer, view(numbers, CONSTANTS), w, view(state, size), view(at(state, job.packed), size), g
+                )
 
 
 @jit
