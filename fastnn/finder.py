@@ -101,11 +101,14 @@ def lr_find(
     plan = trial._make_plan(trial.optimizer, trial._loss, [], targets.loss, targets.scale, input_shape)
     if not trial.built:
         trial._build(input_shape)
+    source = sources.Arrays(data, batch_size, True)
+    trial._adapt(source.inputs())
+    source.load()
     network = trial._network
     if network.state.shape != (plan.n_slots, plan.n_params):
         network.reset_state(plan.n_slots)
     rates = np.geomspace(min_rate, max_rate, steps)
-    losses = list(_losses(trial, plan, sources.Arrays(data, batch_size, True), rates))
+    losses = list(_losses(trial, plan, source, rates))
     rates, losses = rates[: len(losses)], np.array(losses)
     return LRFind(rates, losses, _suggest(rates, losses))
 

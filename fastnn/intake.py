@@ -34,7 +34,12 @@ class Intake(LayerStack):
             targets = self._check_targets(y, y_name, wanted)
         validation.same_length(rows, x_name, targets.y, y_name)
         weights = validation.sample_weight(weights, weights_name, len(rows), dtype)
-        return sources.Data(rows, targets.y, weights), targets
+        return sources.Data(self._scaled(x, rows, x_name, input_shape), targets.y, weights), targets
+
+    def _adapt(self, chunks):
+        """Let the layer that scales the inputs find what it needs in arrays of inputs, unless it knows."""
+        if self._scaling is not None and not self._scaling.adapted:
+            self._scaling.adapt_to(chunks, self._scaling_shape(self._input_shape))
 
     def _unpack_validation(self, data):
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
@@ -69,7 +74,7 @@ class Intake(LayerStack):
             if sample_weight is not None:
                 raise ValueError("sample_weight goes with arrays; a chunk has its own as a third part")
             chunks = sources.Chunks(x, names[0])
-            targets = self._first_chunk(chunks, names[0], input_shape, classes)
+            _, targets = self._first_chunk(chunks, names[0], input_shape, classes)
             return chunks.prepare(self._chunk_check(names[0], input_shape, targets)), targets
         data, targets = self._check_pair(x, y, sample_weight, names, input_shape, classes)
         return sources.Arrays(data, len(data), False), targets
@@ -88,10 +93,10 @@ class Intake(LayerStack):
     # ------------------------------------------------------------------------------------------ chunks
 
     def _first_chunk(self, chunks, name, input_shape, classes, learn=False):
-        """Return the targets of the first chunk, with which those of the others have to agree."""
+        """Return the first chunk and its targets, with which those of the others have to agree."""
         parts = sources.unpack(chunks.first(), f"chunk 0 of {name}", self._reproduces)
         names = tuple(f"{part} of chunk 0 of {name}" for part in _NAMES)
-        return self._check_pair(*parts, names, input_shape, classes, learn)[1]
+        return self._check_pair(*parts, names, input_shape, classes, learn)
 
     def _chunk_check(self, name, input_shape, targets, class_weight=None):
         """Return a function that makes `sources.Data` of a chunk and its number."""
@@ -108,7 +113,7 @@ class Intake(LayerStack):
                         f"{names[1]} is of another kind than in the first chunk: its {what} is "
                         f"{getattr(found, what)!r}, not {getattr(targets, what)!r}"
                     )
-            return self._weigh(data, found, class_weight, input_shape)
+            return self._weigh(data, found, class_weight, input_shape).loaded()
 
         return check
 
@@ -118,7 +123,11 @@ class Intake(LayerStack):
             raise ValueError("sample_weight goes with arrays; a chunk has its own as a third part")
         if validation_split != 0.0:
             raise ValueError(f"validation_split={validation_split!r} is for arrays; pass validation_data with chunks")
-        targets = self._first_chunk(chunks, "x", input_shape, self.classes, learn=True)
+        data, targets = self._first_chunk(chunks, "x", input_shape, self.classes, learn=True)
+        self._weigh(data, targets, class_weight, input_shape)  # so that wrong ones are found before anything changes
         check = self._chunk_check("x", input_shape, targets, class_weight)
-        check(chunks.first(), 0)  # the class weights, before anything changes
+        if chunks.is_iterator and self._scaling is not None and not self._scaling.adapted:
+            raise ValueError(
+                f"an iterator can be gone through once: call adapt(data) of {self._scaling!r} before fit()"
+            )
         return chunks.prepare(check, batch_size, shuffle), targets

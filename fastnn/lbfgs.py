@@ -7,6 +7,7 @@ import numpy as np
 from .callbacks import BackupAndRestore
 from .callbacks.dispatch import waits_for_batches
 from .layers import Activation, Dense, Flatten, Input
+from .scaling import InputScaling
 from .session import deferred_interrupt
 from .training import validate_with
 
@@ -30,7 +31,7 @@ def check(model, batch_size, iterator, hooks):
             "L-BFGS goes through the data again and again: pass arrays or a sequence of chunks, no iterator"
         )
     for layer in model.layers:
-        if not isinstance(layer, (Input, Dense, Activation, Flatten)):
+        if not isinstance(layer, (Input, Dense, Activation, Flatten, InputScaling)):
             raise ValueError(f"L-BFGS needs a loss that is always the same, so {layer!r} cannot be trained with it")
         if getattr(layer, "kernel_constraint", None) is not None:
             raise ValueError(f"L-BFGS has no constraints: {layer!r} cannot be trained with it")

@@ -1,4 +1,4 @@
-"""Arrays in files that are larger than memory: rows are converted when they are taken."""
+"""Rows that are converted when they are taken: of arrays in files, and of inputs that are to be scaled."""
 
 import math
 
@@ -11,7 +11,7 @@ BLOCK_BYTES = 1 << 24
 
 
 class MappedRows:
-    """Rows of a memory-mapped array as the kernels want them, without ever holding all of them.
+    """Rows of an array as the kernels want them, without ever holding all of them.
 
     Parameters
     ----------
@@ -21,6 +21,10 @@ class MappedRows:
         What to call it in a message.
     dtype : numpy.dtype
         The model's.
+    in_file : bool
+        Whether the array should not be in memory as a whole.
+    scale : callable, optional
+        Makes rows (m, width) of float64 of those that there are.
 
     Attributes
     ----------
@@ -30,21 +34,30 @@ class MappedRows:
 
     ndim = 2
 
-    def __init__(self, values, name, dtype):
-        self._values = values
+    def __init__(self, values, name, dtype, in_file, scale=None):
+        self.values = values
         self._name = name
         self.dtype = dtype
+        self.in_file = in_file
+        self._scale = scale
         self.shape = (len(values), math.prod(values.shape[1:]))
 
     def __len__(self):
-        return len(self._values)
+        return len(self.values)
 
     def __getitem__(self, rows):
-        return MappedRows(self._values[rows], self._name, self.dtype)
+        return MappedRows(self.values[rows], self._name, self.dtype, self.in_file, self._scale)
+
+    def scaled(self, scale):
+        """Return the same rows, scaled when they are taken."""
+        return MappedRows(self.values, self._name, self.dtype, self.in_file, scale)
 
     def take(self, rows):
         """Return some rows, given by their numbers or by a slice, as an array (m, width)."""
-        return validation.rows(self._values[rows], self._name, self.shape[1], self.dtype)
+        if self._scale is None:
+            return validation.rows(self.values[rows], self._name, self.shape[1], self.dtype)
+        scaled = self._scale(validation.rows(self.values[rows], self._name, self.shape[1], np.dtype(np.float64)))
+        return np.ascontiguousarray(scaled, dtype=self.dtype)
 
     @property
     def block(self):
@@ -77,7 +90,14 @@ def rows(x, name, width, dtype, input_shape=None):
     x = np.asarray(x)
     # The shape by a single row, then the values of all, a block at a time.
     validation.rows(x[:1], name, width, dtype, input_shape)
-    result = MappedRows(x, name, dtype)
+    result = MappedRows(x, name, dtype, in_file=True)
     for part in result.blocks():
         validation.rows(x[part], f"{name}[{part.start}:{part.stop}]", width, dtype, input_shape)
     return result
+
+
+def scaled_rows(x, checked, name, dtype, scale):
+    """Return the rows of `x`, which `rows` made `checked` of, to be scaled when they are taken."""
+    if not isinstance(checked, MappedRows):
+        checked = MappedRows(np.asarray(validation.array(x, name)), name, dtype, in_file=isinstance(x, np.memmap))
+    return checked.scaled(scale)

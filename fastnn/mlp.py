@@ -1,7 +1,8 @@
 """MLP: a network of dense layers that comes compiled."""
 
 from . import losses, targets, validation
-from .layers import Dense, Dropout
+from .layers import Dense, Dropout, Input
+from .scaling import InputScaling
 from .sequential import Sequential
 
 _TASKS = {  # task -> output activation, loss, metrics
@@ -42,6 +43,8 @@ class MLP(Sequential):
         Another loss than the task's.
     metrics : list, optional
         Other metrics than the task's, which are accuracy for the classifications and none for regression.
+    input_layer : Layer, optional
+        A layer that scales the inputs, such as ``Normalization()``, which learns how from the training data.
     seed, backend, dtype, threads, input_scale, name
         As for `Sequential`.
     kernel_initializer : str or Initializer, default "glorot_uniform"
@@ -70,6 +73,7 @@ class MLP(Sequential):
         loss=None,
         metrics=None,
         *,
+        input_layer=None,
         seed=None,
         backend="auto",
         dtype="float32",
@@ -87,15 +91,20 @@ class MLP(Sequential):
         loss = losses.get(default_loss if loss is None else loss)
         if loss.from_logits:
             output = "linear"
+        first = (n_inputs,)
         layers = []
+        if input_layer is not None:
+            if not isinstance(input_layer, InputScaling):
+                raise TypeError(f"input_layer must be a layer such as Normalization(), got {input_layer!r}")
+            layers, first = [Input(first), input_layer], None
         activations = per_layer("activation", activation, len(hidden))
         rates = per_layer("dropout", dropout, len(hidden))
         for i, (units, act, rate) in enumerate(zip(hidden, activations, rates, strict=True)):
-            shape = None if i else (n_inputs,)
+            shape = None if i else first
             layers.append(Dense(units, act, kernel_initializer=kernel_initializer, input_shape=shape))
             if validation.number("dropout", rate, low=0.0, high=1.0, below=True):
                 layers.append(Dropout(rate))
-        shape = None if hidden else (n_inputs,)
+        shape = None if hidden else first
         layers.append(Dense(n_outputs, output, kernel_initializer=kernel_initializer, input_shape=shape))
         super().__init__(
             layers, seed=seed, backend=backend, dtype=dtype, threads=threads, input_scale=input_scale, name=name

@@ -216,6 +216,10 @@ class Sequential(Intake):
         if self._input_shape is None:
             self._build(input_shape)
         self.classes = targets.classes
+        self._adapt(source.inputs())
+        source.load()
+        if validating is not None:
+            validating[0].load()
         if self._network.state.shape != (plan.n_slots, plan.n_params):
             self._network.reset_state(plan.n_slots)
         params = {"epochs": epochs, "steps": source.steps, "samples": source.samples}

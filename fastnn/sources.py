@@ -36,6 +36,10 @@ class Data:
         y = x if self.y is self.x else _take(self.y, rows)
         return Data(x, y, None if self.weights is None else np.ascontiguousarray(self.weights[rows]))
 
+    def loaded(self):
+        """Return the same data in memory."""
+        return self.take(slice(None)) if isinstance(self.x, MappedRows) or isinstance(self.y, MappedRows) else self
+
     def scaled_targets(self, scale, rows=slice(None)):
         """Return the targets of some rows as numbers; uint8 is multiplied by `scale`, as training does."""
         y = self.y[rows]
@@ -97,6 +101,15 @@ class Arrays:
         self.steps = -(-len(data) // batch_size)
         self.mapped = next((part for part in (data.x, data.y) if isinstance(part, MappedRows)), None)
 
+    def inputs(self):
+        """Yield the inputs as they were given."""
+        yield self.data.x.values if isinstance(self.data.x, MappedRows) else self.data.x
+
+    def load(self):
+        """Have all rows in memory, unless they are in a file."""
+        if self.mapped is not None and not self.mapped.in_file:
+            self.data, self.mapped = self.data.loaded(), None
+
     def blocks(self, seed, epoch):
         """Yield the blocks of an epoch: data, and the order (n,) to take its rows in."""
         order = epoch_order(seed, epoch, len(self.data), self.shuffle)
@@ -140,10 +153,10 @@ class Chunks:
     def __init__(self, chunks, name="x", steps=None):
         self._chunks, self._name, self._count = chunks, name, steps
         self._is_sequence = hasattr(chunks, "__getitem__") and hasattr(chunks, "__len__")
-        self._is_iterator = not self._is_sequence and hasattr(chunks, "__next__")
-        if self._is_iterator and steps is None:
+        self.is_iterator = not self._is_sequence and hasattr(chunks, "__next__")
+        if self.is_iterator and steps is None:
             raise ValueError(f"{name} is an iterator: steps_per_epoch must say how many chunks an epoch has")
-        if not self._is_iterator and steps is not None:
+        if not self.is_iterator and steps is not None:
             raise ValueError(f"steps_per_epoch={steps} is for iterators; {name} has an end of its own")
 
     def first(self):
@@ -154,9 +167,17 @@ class Chunks:
             found = list(itertools.islice(self._chunks, 1))
         if not found:
             raise ValueError(f"{self._name} has no chunks")
-        if self._is_iterator:
+        if self.is_iterator:
             self._chunks = itertools.chain(found, self._chunks)
         return found[0]
+
+    def inputs(self):
+        """Yield the inputs of all chunks, as they were given."""
+        for _, chunk in self._numbered(None, None):
+            yield chunk[0] if isinstance(chunk, (tuple, list)) else chunk
+
+    def load(self):
+        """Nothing to do: chunks come one by one."""
 
     def prepare(self, check, batch_size=None, shuffle=False):
         """Say how a chunk and its number become `Data`, and what becomes of these."""

@@ -10,6 +10,7 @@ from . import layers as layers_module
 from . import losses, mapped, network, validation
 from .kernels.plan import OP_IN
 from .metrics import Results
+from .scaling import InputScaling
 
 _UINT8_SCALE = 1.0 / 255.0
 
@@ -95,6 +96,10 @@ class LayerStack:
             layer.name = next(candidate for candidate in numbered if candidate not in taken)
         elif layer.name in taken:
             raise ValueError(f"the name {layer.name!r} belongs to another layer of the model")
+        if isinstance(layer, InputScaling) and not all(
+            isinstance(other, (layers_module.Input, layers_module.Flatten)) for other in self._layers
+        ):
+            raise ValueError(f"{layer!r} scales inputs: it has to be the first layer of a model")
         layer._owned = True
         self._layers.append(layer)
 
@@ -304,9 +309,28 @@ class LayerStack:
         print(f"{len(y):,} samples in {time.perf_counter() - start:.3f} s", flush=True)
         return y
 
+    @property
+    def _scaling(self):
+        """The layer that scales the inputs, or None."""
+        return next((layer for layer in self._layers if isinstance(layer, InputScaling)), None)
+
+    def _scaling_shape(self, input_shape):
+        """Shape of a sample where that layer gets it."""
+        before = self._layers[: self._layers.index(self._scaling)]
+        return network.shapes(before, input_shape)[-1] if before else input_shape
+
+    def _scaled(self, x, rows, name, input_shape):
+        """Return checked rows, to be scaled if the model has a layer for it."""
+        layer = self._scaling
+        if layer is None:
+            return rows
+        shape = self._scaling_shape(input_shape)
+        return mapped.scaled_rows(x, rows, name, self._network.dtype, lambda values: layer.apply(values, shape))
+
     def _forward(self, x, name, first, last, outputs, batch_size):
         width, shape = (self._width(first), None) if first else (self._inputs, self._input_shape)
-        x = mapped.rows(x, name, width, self._network.dtype, shape)
+        rows_of_x = mapped.rows(x, name, width, self._network.dtype, shape)
+        x = rows_of_x if first else self._scaled(x, rows_of_x, name, shape)
         rows = network.ROWS
         if batch_size is not None:
             rows = min(validation.integer("batch_size", batch_size, low=1), max(len(x), network.ROWS))
