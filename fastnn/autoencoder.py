@@ -26,6 +26,8 @@ class Autoencoder(Sequential):
     optimizer : str or Optimizer, default "adam"
     loss : str or Loss, default "mse"
     metrics : list, optional
+    activity_regularizer : str or Regularizer, optional
+        Of the code: ``fastnn.regularizers.L1(1e-4)`` makes a sparse autoencoder, whose codes are mostly zeros.
     seed, backend, dtype, threads, input_scale, name
         As for `Sequential`.
     kernel_initializer : str or Initializer, default "glorot_uniform"
@@ -47,6 +49,7 @@ class Autoencoder(Sequential):
         loss="mse",
         metrics=None,
         *,
+        activity_regularizer=None,
         seed=None,
         backend="auto",
         dtype="float32",
@@ -64,6 +67,7 @@ class Autoencoder(Sequential):
                 units,
                 act,
                 kernel_initializer=kernel_initializer,
+                activity_regularizer=activity_regularizer if i == len(encoder) - 1 else None,
                 input_shape=None if i else (sizes[0],),
                 name=f"encoder_{i}" if i < len(encoder) else f"decoder_{i - len(encoder)}",
             )

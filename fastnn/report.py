@@ -11,7 +11,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.2rem 0.9rem 0.2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }
 td { overflow-wrap: anywhere; }
-.number { text-align: right; }
+th.number, td.number { text-align: right; }
 figure { margin: 1.2rem 0; } img { max-width: 100%; height: auto; } figcaption { color: #444; }
 pre { background: #f4f4f4; padding: 0.8rem; overflow-x: auto; }"""
 
@@ -39,25 +39,23 @@ def facts(pairs):
 
 def table(head, rows):
     """A table with a line of heads; numbers are aligned to the right."""
-    lines = ["<tr>" + "".join(f'<th scope="col">{escape(str(cell))}</th>' for cell in head) + "</tr>"]
+    rows = list(rows)
+    right = [
+        ' class="number"' if any(isinstance(row[i], (int, float)) for row in rows) else "" for i in range(len(head))
+    ]
+    heads = zip(head, right, strict=True)
+    lines = ["<tr>" + "".join(f'<th scope="col"{kind}>{escape(str(cell))}</th>' for cell, kind in heads) + "</tr>"]
     for row in rows:
-        kinds = (' class="number"' if isinstance(cell, (int, float)) else "" for cell in row)
         texts = map(_text, row)
-        cells = (f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, texts, strict=True))
+        cells = (f"<td{kind}>{escape(text)}</td>" for kind, text in zip(right, texts, strict=True))
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return "<table>\n" + "\n".join(lines) + "\n</table>"
 
 
 def _text(cell):
-    if isinstance(cell, int):
-        return f"{cell:,}"
-    return (
-        f"{cell:.4f}"
-        if isinstance(cell, float) and 1e-3 <= abs(cell) < 1e5
-        else f"{cell:.4g}"
-        if isinstance(cell, float)
-        else str(cell)
-    )
+    if isinstance(cell, float):
+        return f"{cell:.4f}" if 1e-3 <= abs(cell) < 1e5 else f"{cell:.4g}"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
 def picture(png, caption):

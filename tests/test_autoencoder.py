@@ -126,3 +126,16 @@ def test_bytes_are_not_copied_as_floats():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2 * x.nbytes  # floats would be four times as much
+
+
+def test_sparse_codes(backend):
+    """The penalty is on the code alone: the loss is the error plus the rate times the mean of the sums of |z|."""
+    l1 = fastnn.regularizers.L1(0.01)
+    m = ae(backend=backend.NAME, activity_regularizer=l1)
+    assert [layer.activity_regularizer for layer in m.layers] == [None, l1, None, None]
+    penalty = 0.01 * np.abs(m.encode(BYTES)).sum(axis=1).mean()
+    assert m.evaluate(BYTES) == pytest.approx(m.reconstruction_error(BYTES).mean() + penalty, rel=1e-5)
+    plain = ae(backend=backend.NAME)
+    for model in (m, plain):
+        model.fit(BYTES, epochs=40, batch_size=10)
+    assert np.abs(m.encode(BYTES)).mean() < 0.5 * np.abs(plain.encode(BYTES)).mean()

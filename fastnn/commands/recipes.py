@@ -43,6 +43,7 @@ RECIPES = {
         },
     },
 }
+_AUTOENCODER = ("code", "sparse")  # options of no other model
 SCHEDULES = ("constant", "cosine", "one-cycle")
 
 
@@ -88,10 +89,12 @@ def settle(args):
         for name, why in (("dropout", "takes --noise instead"), ("label_smoothing", "has no labels")):
             if getattr(args, name) is not None and any([getattr(args, name)] if name != "dropout" else args.dropout):
                 raise ValueError(f"--{name.replace('_', '-')} is for --model mlp: an autoencoder {why}")
-    elif args.code is not None and args.code != PLAIN["code"]:
-        raise ValueError("--code is for --model autoencoder")
+    else:
+        for name in _AUTOENCODER:
+            if getattr(args, name) is not None:
+                raise ValueError(f"--{name} is for --model autoencoder")
     for name, value in RECIPES[args.recipe][args.model].items():
-        if getattr(args, name) is None:
+        if getattr(args, name) is None and (args.model == "autoencoder" or name not in _AUTOENCODER):
             setattr(args, name, value)
 
 
@@ -104,6 +107,8 @@ def model_call(args, source):
         if not source.unit:
             options["output_activation"] = "linear"
         options["optimizer"] = optimizer
+        if args.sparse is not None:
+            options["activity_regularizer"] = Call("fastnn.regularizers.L1", [args.sparse])
         name = "fastnn.Autoencoder"
     else:
         sizes = [source.inputs, *args.hidden, source.outputs]

@@ -13,15 +13,28 @@ ARGUMENTS, BACKUP = "arguments.json", "backup"
 _FREE = ("quiet", "threads", "resume", "out", "traceback", "command")
 
 
-def remember(args, folder):
-    """Write down the arguments in the folder; return the callback that keeps the backup there."""
+class _Backup(BackupAndRestore):
+    """Calls a function after each backup: what it tells of an epoch is safe."""
+
+    def __init__(self, folder, then):
+        super().__init__(folder)
+        self._then = then
+
+    def write(self, model, fit):
+        """Write a backup, then call."""
+        super().write(model, fit)
+        self._then()
+
+
+def remember(args, folder, then):
+    """Write down the arguments in the folder; return the callback that keeps the backup there and calls `then`."""
     kept = {
         name: value
         for name, value in vars(args).items()
         if name not in _FREE and (value is None or isinstance(value, (str, int, float, list)))
     }
     files.write_atomic(folder / ARGUMENTS, (json.dumps(kept, indent=1) + "\n").encode())
-    return BackupAndRestore(folder / BACKUP)
+    return _Backup(folder / BACKUP, then)
 
 
 def recall(args):

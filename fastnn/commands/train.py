@@ -133,6 +133,9 @@ def _add_network(group):
         help=f"widths of the hidden layers, of the encoder in an autoencoder (default: {_default('hidden')})",
     )
     group.add_argument("--code", type=COUNT, metavar="UNITS", help="width of an autoencoder's code (default: 32)")
+    group.add_argument(
+        "--sparse", type=RATE, metavar="RATE", help="penalty on the code's absolute values, as 0.0001 (default: none)"
+    )
     activations = ", ".join(row.name for row in ACTIVATIONS if not row.rowwise)
     group.add_argument("--activation", metavar="NAME", help=f"of the hidden layers: {activations} (default: relu)")
     group.add_argument(
@@ -237,8 +240,8 @@ def _fit(say, args, model, source, folder, held_out):
     watched = not args.quiet and sys.stderr is not None and sys.stderr.isatty()
     try:
         files.write_atomic(folder / sources.RUN, sources.describe(args, source))
-        # The backup comes first: an epoch is safe before anything is said of it.
-        callbacks = [resume.remember(args, folder), *([] if args.quiet else [_Table(watched)])]
+        table = _Table(watched)
+        callbacks = [resume.remember(args, folder, (lambda: None) if args.quiet else table.show), table]
         options = {
             "batch_size": args.batch_size,
             "epochs": args.epochs,
@@ -325,14 +328,18 @@ class _Table(Callback):
         self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        rate = self.params["samples"] / (time.perf_counter() - self.start)
+        self.epoch, self.logs, self.seconds = epoch, logs, time.perf_counter() - self.start
+
+    def show(self):
+        """Print the line of the last epoch: once it is safe, for printing may fail."""
         if self.bar:
             print("\x1b[1A\x1b[2K", end="", file=sys.stderr, flush=True)  # up a line, and clear it
         if not self.headed:
             self.headed = True
-            print(f"{'epoch':>9}", *(f"{name:>12}" for name in logs), f"{'samples/s':>12}")
-        count = f"{epoch + 1}/{self.params['epochs']}"
-        print(f"{count:>9}", *(f"{value:>12.4f}" for value in logs.values()), f"{rate:>12,.0f}", flush=True)
+            print(f"{'epoch':>9}", *(f"{name:>12}" for name in self.logs), f"{'samples/s':>12}")
+        count = f"{self.epoch + 1}/{self.params['epochs']}"
+        values = (f"{value:>12.4f}" for value in self.logs.values())
+        print(f"{count:>9}", *values, f"{self.params['samples'] / self.seconds:>12,.0f}", flush=True)
 
 
 def _new_folder(args, source):
