@@ -239,6 +239,26 @@ def re_loss(out):
     return float(line.split()[1])
 
 
+@pytest.mark.parametrize("how", ["standard", "min-max"])
+def test_normalize_is_fitted_on_the_training_rows_and_saved(here, capsys, how):
+    path, points, labels = classes_file(100)
+    big = points * [1e4, 1e-3] + [5e5, 3]
+    lines = [f"{label},{a!r},{b!r}" for label, (a, b) in zip(labels, big.tolist(), strict=True)]
+    write(path, "side,a,b\n" + "\n".join(lines) + "\n")
+    test = write("test.csv", "side,a,b\nup,5e5,3\ndown,5e5,3\n")
+    argv = ["train", "--data", path, "--target", "side", "--normalize", how, "--test", test, "--epochs", 60]
+    assert run(*argv, "--learning-rate", 0.02, *QUICK) == 0
+    model = fastnn.load("x/model.safetensors")
+    assert (model.predict_classes(big) == labels).mean() > 0.9
+    layer = model.layers[1]
+    if how == "standard":
+        np.testing.assert_allclose(layer.mean, big.mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(layer.variance, big.var(axis=0), rtol=1e-4)
+    else:
+        np.testing.assert_allclose(layer.minimum, big.min(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(layer.maximum, big.max(axis=0), rtol=1e-6)
+
+
 def test_bytes_from_a_file(here, capsys):
     x = RNG.integers(0, 256, (40, 25))
     np.savetxt("x.csv", np.column_stack([x, x[:, 0] > 99]), fmt="%d", delimiter=",")
@@ -282,6 +302,7 @@ def test_an_autoencoder_of_a_table(here, capsys):
         ("train --data nope.csv --target side", "nope.csv: No such file"),
         ("train --code 3", "--code is for --model autoencoder"),
         ("train --model autoencoder --label-smoothing 0.1", "an autoencoder has no labels"),
+        ("train --model autoencoder --normalize standard", "--normalize is for --model mlp"),
         ("train --weight-decay 0.1", "--weight-decay is for --optimizer adamw"),
     ],
 )

@@ -43,6 +43,7 @@ RECIPES = {
         },
     },
 }
+_NORMALIZE = {"standard": "fastnn.layers.Normalization", "min-max": "fastnn.layers.MinMax"}
 _AUTOENCODER = ("code", "sparse")  # options of no other model
 SCHEDULES = ("constant", "cosine", "one-cycle")
 
@@ -86,6 +87,8 @@ def _text(value):
 def settle(args):
     """Fill in the options that the user left to the recipe, and refuse those that the model does not have."""
     if args.model == "autoencoder":
+        if args.normalize is not None:
+            raise ValueError("--normalize is for --model mlp: an autoencoder reproduces its inputs as they are")
         for name, why in (("dropout", "takes --noise instead"), ("label_smoothing", "has no labels")):
             if getattr(args, name) is not None and any([getattr(args, name)] if name != "dropout" else args.dropout):
                 raise ValueError(f"--{name.replace('_', '-')} is for --model mlp: an autoencoder {why}")
@@ -123,6 +126,8 @@ def model_call(args, source):
             kind = "Sparse" if source.outputs > 1 else "Binary"
             loss = "SparseCategoricalCrossentropy" if kind == "Sparse" else "BinaryCrossentropy"
             options["loss"] = Call(f"fastnn.losses.{loss}", kwargs={"label_smoothing": args.label_smoothing})
+        if args.normalize is not None:
+            options["input_layer"] = Call(_NORMALIZE[args.normalize])
         name = "fastnn.MLP"
     options["seed"] = args.seed
     for key, usual in (("backend", "auto"), ("dtype", "float32"), ("threads", None)):

@@ -16,6 +16,7 @@ from .evaluate import class_rows
 from .files import HISTORY, MODEL, write_history
 
 REPORT = "report.html"
+_TOLD = ("recipe", "normalize", "sparse", "validation_split", "seed")  # settings of the report besides a recipe's
 _ABOUT = """\
 Train a multi-layer perceptron or an autoencoder, on a data set of images or on a table in a file.
 
@@ -41,7 +42,7 @@ examples:
   fastnn train --optimizer sgd --learning-rate 0.1 --epochs 50 --seed 7
   fastnn train --hidden                    no hidden layer: logistic regression
   fastnn train --model autoencoder --data mnist --code 16
-  fastnn train --data flowers.csv --target species
+  fastnn train --data flowers.csv --target species --normalize standard
   fastnn train --recipe best --print-recipe > train.py
   fastnn evaluate $(fastnn train --quiet)
   fastnn train --resume runs/NAME          go on after an interruption
@@ -100,6 +101,12 @@ def _add_data(group):
     group.add_argument("--drop", nargs="+", metavar="COLUMN", help="columns of a file to leave out")
     group.add_argument("--task", choices=("classification", "regression"), help="default: as the target looks")
     group.add_argument("--uint8", action="store_true", help="the numbers of a file are bytes from 0 to 255: scale them")
+    group.add_argument(
+        "--normalize",
+        choices=("standard", "min-max"),
+        help="scale every column by mean and deviation, or by smallest and largest value, of the training rows; the "
+        "model keeps them",
+    )
     group.add_argument("--test", metavar="FILE", help="a file with the same columns to test with")
     group.add_argument(
         "--test-split",
@@ -280,7 +287,7 @@ def _draw(model, source, folder):
 
 
 def _write_report(args, model, source, folder, results, seconds, parts, missing):
-    shown = {key: value for key, value in vars(args).items() if key in recipes.PLAIN or key in ("recipe", "seed")}
+    shown = {key: value for key, value in vars(args).items() if key in recipes.PLAIN or key in _TOLD}
     data = {
         "data": f"{source.name} ({source.place})",
         "training rows": f"{source.n_train:,} of {source.inputs} numbers",
