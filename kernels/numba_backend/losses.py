@@ -245,7 +245,6 @@ def metric_row(code, z, t, label, labels, threshold, scratch):
     if code == BINARY_ACCURACY:
         right = 0
         for j in range(n):
-            truth = label > 0 if labels else t[j] > 0.5
-            right += 1 if (z[j] > threshold) == truth else 0
+            right += 1 if (z[j] > threshold) == (t[j] > 0.5) else 0
         return right / n
     return _mean_difference(z, t, code == MSE_METRIC, scratch)

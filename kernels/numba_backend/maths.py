@@ -1,7 +1,7 @@
-"""Elementary functions without branches or library calls, so that LLVM turns loops of them into vector code.
+"""Elementary functions, and sums and maxima of rows.
 
-float32 has its own formulas (after Moshier's Cephes); float64 calls the C library. NaN propagates; exp reaches Inf
-and 0 at the ends.
+float32 has formulas of its own (after Moshier's Cephes), without branches or calls, so that LLVM turns loops of them
+into vector code; float64 calls the C library, a number at a time. NaN propagates; exp reaches Inf and 0 at the ends.
 """
 
 import math

@@ -6,7 +6,7 @@ always whole and in one order.
 
 from .cache import inline, jit
 from .intrinsics import at, outlined, view
-from .microkernel import ROWS, panel, tile, turn, vector_size
+from .microkernel import ROWS, panel, read_vector, tile, turn, vector_size
 
 # Bytes of a left factor that stay in a second-level cache while panels of the right one go by.
 L2_BLOCK = 1 << 20
@@ -75,9 +75,13 @@ def pack(source, row, step, depth, n, width, j, panels):
     Aliasing: none.
     """
     outlined()
-    columns = min(width, n - j * width)
+    columns, factor = min(width, n - j * width), view(source, 1)[0]
     for d in range(depth):
-        line = view(at(panels, (j * depth + d) * width), columns)
-        part = view(at(source, d * row + j * width * step), (columns - 1) * step + 1)
+        place, first = at(panels, (j * depth + d) * width), at(source, d * row + j * width * step)
+        if step == 1 and columns == width:
+            for c in range(0, width, vector_size(source)):
+                read_vector(at(first, c), factor, at(place, c))
+            continue
+        line, part = view(place, columns), view(first, (columns - 1) * step + 1)
         for c in range(columns):
             line[c] = part[c * step]
