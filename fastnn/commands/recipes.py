@@ -29,7 +29,7 @@ RECIPES = {
             "batch_size": 256,
             "optimizer": "adamw",
             "learning_rate": 0.002,
-            "weight_decay": 0.01,
+            "weight_decay": 0.1,
             "schedule": "one-cycle",
             "label_smoothing": 0.05,
         },
