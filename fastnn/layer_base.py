@@ -33,6 +33,9 @@ class Layer:
         """Return the shape of an output sample for that of an input sample, both tuples without the batch axis."""
         return input_shape
 
+    def attach(self, layers):
+        """Find what the layer needs of the earlier ones of its model, or raise."""
+
     def weight_specs(self, input_shape):
         """List the weights, in the order of the flat vector, as tuples (name, shape, initializer)."""
         return []

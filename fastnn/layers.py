@@ -6,6 +6,7 @@ import math
 from . import constraints, initializers, regularizers, validation
 from .kernels import activations as table
 from .layer_base import Layer
+from .noise import Dropout, GaussianDropout, GaussianNoise, MaskingNoise
 from .scaling import MinMax, Normalization, Rescaling
 
 __all__ = [
@@ -13,11 +14,15 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "Input",
     "Layer",
+    "MaskingNoise",
     "MinMax",
     "Normalization",
     "Rescaling",
+    "TiedDense",
     "deserialize",
     "serialize",
 ]
@@ -108,6 +113,7 @@ class Dense(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint)
 
     def compute_output_shape(self, input_shape):
+        self.n_inputs = math.prod(input_shape)
         return (self.units,)
 
     def weight_specs(self, input_shape):
@@ -115,12 +121,9 @@ class Dense(Layer):
         return [*specs, ("bias", (self.units,), self.bias_initializer)] if self.use_bias else specs
 
     def emit(self, builder):
-        builder.dense(self.units, self.use_bias)
+        self.operation = builder.dense(self.units, self.use_bias)
         builder.activation(self.activation)
-        for what in ("kernel", "bias", "activity"):
-            regularizer = getattr(self, f"{what}_regularizer")
-            if regularizer is not None:
-                builder.regularize(**{f"{what}_l1": regularizer.l1, f"{what}_l2": regularizer.l2})
+        _regularize(self, builder, ("kernel", "bias", "activity"))
         if self.kernel_constraint is not None:
             builder.regularize(max_norm=self.kernel_constraint.max_value)
 
@@ -140,34 +143,108 @@ class Dense(Layer):
 
     @classmethod
     def from_config(cls, config):
-        config = dict(config)
-        for key, value in config.items():
-            if isinstance(value, dict):
-                config[key] = _MODULES[key.rpartition("_")[2]].deserialize(value)
-        return cls(**config)
+        return cls(**_described(config))
 
 
-class Dropout(Layer):
-    """Inverted dropout: in training, drops a share of the values and scales the others up.
+def _described(config):
+    """Return a layer's arguments with the initializers, regularizers and constraints that `get_config` described."""
+    return {
+        key: _MODULES[key.rpartition("_")[2]].deserialize(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+    }
+
+
+def _regularize(layer, builder, parts):
+    """Set a layer's penalties in the plan."""
+    for part in parts:
+        regularizer = getattr(layer, f"{part}_regularizer")
+        if regularizer is not None:
+            builder.regularize(**{f"{part}_l1": regularizer.l1, f"{part}_l2": regularizer.l2})
+
+
+class TiedDense(Layer):
+    """``activation(x @ kernel.T + bias)`` with the kernel of an earlier `Dense`: a decoder that mirrors its encoder.
+
+    It has as many outputs as that layer has inputs. Both train the one kernel, which is that layer's weight; only the
+    bias is this one's.
 
     Parameters
     ----------
-    rate : float
-        Share to drop, in [0, 1).
-    input_shape : tuple of int, optional
-        Shape of a sample, for the first layer of a model.
+    source : str or Dense
+        The earlier layer of the same model, or its name.
+    activation : str, optional
+        As for `Dense`.
+    use_bias : bool, default True
+    bias_initializer : str or Initializer, default "zeros"
+    bias_regularizer, activity_regularizer : str or Regularizer, optional
+        As for `Dense`. A penalty on the kernel is the other layer's.
     name : str, optional
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument has a value that it cannot have, or `source` is no earlier layer with as many outputs as this
+        one has inputs.
     """
 
-    def __init__(self, rate, input_shape=None, name=None):
-        super().__init__(name, input_shape)
-        self.rate = validation.number("rate", rate, low=0.0, high=1.0, below=True)
+    def __init__(
+        self,
+        source,
+        activation=None,
+        use_bias=True,
+        bias_initializer="zeros",
+        bias_regularizer=None,
+        activity_regularizer=None,
+        name=None,
+    ):
+        super().__init__(name)
+        if not isinstance(source, (str, Dense)):
+            raise TypeError(f"source must be a Dense layer or the name of one, got {source!r}")
+        self._source = source
+        self.activation = activation_name(activation)
+        self.use_bias = validation.flag("use_bias", use_bias)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+
+    def attach(self, layers):
+        for layer in layers:
+            if type(layer) is Dense and (layer is self._source or layer.name == self._source):
+                self._source = layer
+                return
+        known = [layer.name for layer in layers if type(layer) is Dense]
+        raise ValueError(f"source must be an earlier Dense layer of the model, one of {known}, got {self._source!r}")
+
+    def compute_output_shape(self, input_shape):
+        if math.prod(input_shape) != self._source.units:
+            raise ValueError(
+                f"the layer {self.name!r} gets {math.prod(input_shape)} inputs, but {self._source.name!r}, of which it "
+                f"takes the kernel, has {self._source.units} outputs"
+            )
+        return (self._source.n_inputs,)
+
+    def weight_specs(self, input_shape):
+        return [("bias", (self._source.n_inputs,), self.bias_initializer)] if self.use_bias else []
 
     def emit(self, builder):
-        builder.dropout(self.rate)
+        builder.tied(self._source.operation, self.use_bias)
+        builder.activation(self.activation)
+        _regularize(self, builder, ("bias", "activity"))
 
     def get_config(self):
-        return {**super().get_config(), "rate": self.rate}
+        return {
+            "name": self.name,
+            "source": self._source if isinstance(self._source, str) else self._source.name,
+            "activation": self.activation,
+            "use_bias": self.use_bias,
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**_described(config))
 
 
 class Activation(Layer):
@@ -219,7 +296,23 @@ class Flatten(Layer):
 
 
 _MODULES = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
-_BY_NAME = {cls.__name__: cls for cls in (Input, Dense, Dropout, Activation, Flatten, MinMax, Normalization, Rescaling)}
+_BY_NAME = {
+    cls.__name__: cls
+    for cls in (
+        Input,
+        Dense,
+        TiedDense,
+        Dropout,
+        Activation,
+        Flatten,
+        GaussianNoise,
+        GaussianDropout,
+        MaskingNoise,
+        MinMax,
+        Normalization,
+        Rescaling,
+    )
+}
 
 
 def serialize(layer):

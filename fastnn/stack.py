@@ -100,6 +100,7 @@ class LayerStack:
             isinstance(other, (layers_module.Input, layers_module.Flatten)) for other in self._layers
         ):
             raise ValueError(f"{layer!r} scales inputs: it has to be the first layer of a model")
+        layer.attach(self._layers)
         layer._owned = True
         self._layers.append(layer)
 

@@ -45,6 +45,7 @@ Probes: thin doors to the code that `train` runs, so that what is tested is what
 `activate_grad(code, z, dy, out, alpha)`: gradient by z, given the gradient by the activation; out may be dy.
 `loss(code, z, y, values, gradient, parameter)`: values (n,) and gradient (n, O) of each row, not divided by the rows.
 `dropout_mask(seed, step, op, out, rate)`: out (rows, columns), uint8: 1 where kept.
+`normal_noise(seed, step, op, out)`: out (rows, columns), real: standard normal numbers.
 
 Results do not depend on the number of threads, bit for bit, nor on how an epoch is cut into calls.
 """
@@ -63,6 +64,7 @@ FUNCTIONS = (
     "activate_grad",
     "loss",
     "dropout_mask",
+    "normal_noise",
 )
 
 

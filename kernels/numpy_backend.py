@@ -14,7 +14,7 @@ from .plan import (
     CLIP_GLOBAL,
     CLIP_NORM,
     CLIP_VALUE,
-    DENSE,
+    ELEMENTWISE,
     OP_ACTIVATION,
     OP_BIAS,
     OP_CODE,
@@ -25,8 +25,12 @@ from .plan import (
     RATE_ALPHA,
     RATE_BIAS_L1,
     RATE_DROPOUT,
+    RATE_KEPT,
     RATE_KERNEL_L1,
     RATE_MAX_NORM,
+    RATE_NOISE,
+    RATE_SPREAD,
+    TIED,
     Plan,
 )
 
@@ -64,10 +68,11 @@ class Workspace:
 
 
 def _views(flat, op):
-    if op[OP_CODE] != DENSE:
+    if op[OP_CODE] == ELEMENTWISE:
         return None, None
     n_in, n_out, start, bias = (int(op[i]) for i in (OP_IN, OP_OUT, OP_WEIGHTS, OP_BIAS))
-    w = flat[start : start + n_in * n_out].reshape(n_in, n_out)
+    w = flat[start : start + n_in * n_out]
+    w = w.reshape(n_out, n_in).T if op[OP_CODE] == TIED else w.reshape(n_in, n_out)
     return w, None if bias < 0 else flat[bias : bias + n_out]
 
 
@@ -95,10 +100,16 @@ def _batch(workspace, x, y, weights, rows):
     return x, t, None if weights is None else weights[rows]
 
 
+def _own(flat, op):
+    """The kernel (None where it is another's) and the bias of an operation."""
+    w, b = _views(flat, op)
+    return None if op[OP_CODE] == TIED else w, b
+
+
 def _variables(workspace):
     """Kernels and biases: number of the operation, column of the plan's rates where the penalty begins, the values."""
     for i, op in enumerate(workspace.plan.ops):
-        for part, column in zip(_views(workspace.params, op), (RATE_KERNEL_L1, RATE_BIAS_L1), strict=True):
+        for part, column in zip(_own(workspace.params, op), (RATE_KERNEL_L1, RATE_BIAS_L1), strict=True):
             if part is not None:
                 yield i, column, part
 
@@ -128,14 +139,19 @@ def _forward(workspace, h, seed, step):
     tape = []
     for i in range(len(workspace.plan.ops)):
         w, b, activation, alpha, rate = workspace.op(i)
+        rates = workspace.plan.rates[i]
         x = h
         z = x if w is None else x @ w if b is None else x @ w + b
         h = y = activation.forward(z, alpha)
         keep = None
         if rate:
             keep = dropout.mask(seed, step, i, *y.shape, rate)
-            h = np.where(keep, y * (1.0 / (1.0 - rate)), 0.0).astype(y.dtype)
-        tape.append((x, z, y, keep))
+            h = np.where(keep, y * (1.0 / rates[RATE_KEPT]), 0.0).astype(y.dtype)
+        noise = None
+        if rates[RATE_NOISE] or rates[RATE_SPREAD]:
+            noise = dropout.normal(seed, step, i, *y.shape)
+            h = (y * (1.0 + rates[RATE_SPREAD] * noise) + rates[RATE_NOISE] * noise).astype(y.dtype)
+        tape.append((x, z, y, keep, noise))
     return h, tape
 
 
@@ -146,28 +162,31 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None):
     z, tape = _forward(workspace, x, seed, step)
     sums = _loss(plan, z, t, w)
     sums[0] += len(x) * _penalty(workspace)
-    for i, (_, _, y, _) in enumerate(tape):
+    for i, (_, _, y, _, _) in enumerate(tape):
         sums[0] += penalties.penalty(y, *_two(plan, i, RATE_ACTIVITY_L1), axis=1).sum(dtype=np.float64)
     if out is not None:
         after = ACTIVATIONS[plan.output_activation]
         out[...] = after.forward(z, after.alpha)
     if not np.isfinite(sums[0]):
         return sums
+    gradient[...] = 0.0
     dy = LOSSES[plan.loss].gradient(z, t, plan.loss_parameter) * (1.0 / len(x))
     if w is not None:
         dy *= w[:, None]
     for i in reversed(range(len(plan.ops))):
-        weights, _, activation, alpha, rate = workspace.op(i)
-        x, z, y, keep = tape[i]
+        weights, _, activation, alpha, _ = workspace.op(i)
+        x, z, y, keep, noise = tape[i]
         if keep is not None:
-            dy = np.where(keep, dy * (1.0 / (1.0 - rate)), 0.0).astype(dy.dtype)
+            dy = np.where(keep, dy * (1.0 / plan.rates[i, RATE_KEPT]), 0.0).astype(dy.dtype)
+        if noise is not None:
+            dy = (dy * (1.0 + plan.rates[i, RATE_SPREAD] * noise)).astype(dy.dtype)
         l1, l2 = _two(plan, i, RATE_ACTIVITY_L1)
         if l1 or l2:
             dy = dy + penalties.slope(y, l1 / len(z), l2 / len(z))
         dz = activation.backward(z, y, dy, alpha)
         dw, db = _views(gradient, plan.ops[i])
         if dw is not None:
-            dw[...] = x.T @ dz
+            dw += x.T @ dz
             dy = dz @ weights.T if i else None
         else:
             dy = dz
@@ -181,7 +200,7 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None):
 
 def _parts(plan, flat):
     """Kernels and biases of a flat vector, in order."""
-    return [part for op in plan.ops for part in _views(flat, op) if part is not None]
+    return [part for op in plan.ops for part in _own(flat, op) if part is not None]
 
 
 def _norm(g):
@@ -296,3 +315,7 @@ def loss(code, z, y, values, gradient, parameter):
 
 def dropout_mask(seed, step, op, out, rate):
     out[...] = dropout.mask(seed, step, op, *out.shape, rate)
+
+
+def normal_noise(seed, step, op, out):
+    out[...] = dropout.normal(seed, step, op, *out.shape)

@@ -1,7 +1,8 @@
 """Plan: a network as flat arrays of codes, sizes and offsets.
 
 A plan is a list of operation records. One record is ``y = dropout(activation(x W + b))`` (DENSE) or
-``y = dropout(activation(x))`` (ELEMENTWISE); either part may be the identity. All parameters of a network lie in one
+``y = dropout(activation(x))`` (ELEMENTWISE); either part may be the identity. In a TIED record W is the transpose of an
+earlier DENSE record's, and its offset is that one's. All parameters of a network lie in one
 flat vector, operation by operation: W row-major (n_in, n_out), then b (n_out,). Optimiser state and gradients have the
 same layout. Everything a backend needs crosses the boundary as the arrays and numbers of this class.
 """
@@ -14,17 +15,20 @@ from . import activations, losses, optimizers
 
 DENSE = 0
 ELEMENTWISE = 1
+TIED = 2
 
 # Columns of Plan.ops (int64). An offset is an index into the flat parameter vector; -1: there is none.
 OP_CODE, OP_IN, OP_OUT, OP_ACTIVATION, OP_WEIGHTS, OP_BIAS = range(6)
 # Columns of Plan.rates (float64); see `penalties` for those from KERNEL_L1 on, of which 0 means none.
 RATES = (
     "alpha", "dropout", "kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "activity_l1", "activity_l2", "max_norm",
+    "kept", "gaussian_noise", "gaussian_dropout",
 )  # fmt: skip
 (
     RATE_ALPHA, RATE_DROPOUT, RATE_KERNEL_L1, RATE_KERNEL_L2, RATE_BIAS_L1, RATE_BIAS_L2, RATE_ACTIVITY_L1,
-    RATE_ACTIVITY_L2, RATE_MAX_NORM,
+    RATE_ACTIVITY_L2, RATE_MAX_NORM, RATE_KEPT, RATE_NOISE, RATE_SPREAD,
 ) = range(len(RATES))  # fmt: skip
+_CLOSING = RATE_DROPOUT, RATE_ACTIVITY_L1, RATE_ACTIVITY_L2, RATE_NOISE, RATE_SPREAD
 # Elements of Plan.clip (float64), of which 0 means none.
 CLIP_VALUE, CLIP_NORM, CLIP_GLOBAL = range(3)
 
@@ -37,9 +41,10 @@ class Plan:
     ----------
     ops : ndarray of int64, shape (n_ops, 6)
         One record an operation: code, inputs, outputs, activation, offset of W, offset of b.
-    rates : ndarray of float64, shape (n_ops, 9)
+    rates : ndarray of float64, shape (n_ops, 12)
         One record an operation: the activation's alpha, the dropout rate, L1 and L2 of the kernel, of the bias and of
-        the outputs before dropout, the largest norm of a column of the kernel.
+        the outputs before dropout, the largest norm of a column of the kernel, what dropout divides by what it keeps,
+        and the standard deviations of noise that is added to the outputs and of noise around one that multiplies them.
     output_activation : int
         Activation code that `forward` applies after the last operation and that training leaves out because the loss
         works on logits; LINEAR when there is none.
@@ -86,7 +91,11 @@ class Plan:
     @property
     def whole_gradient(self):
         """Whether an update needs all of the gradient first."""
-        return bool(self.clip[CLIP_NORM] or self.clip[CLIP_GLOBAL])
+        return bool(self.clip[CLIP_NORM] or self.clip[CLIP_GLOBAL] or (self.ops[:, OP_CODE] == TIED).any())
+
+    def source_of(self, i):
+        """Number of the operation whose W is the transpose of that of the TIED operation `i`."""
+        return int(np.argmax((self.ops[:, OP_CODE] == DENSE) & (self.ops[:, OP_WEIGHTS] == self.ops[i, OP_WEIGHTS])))
 
     @property
     def n_inputs(self):
@@ -132,6 +141,16 @@ class PlanBuilder:
         bias = weights + self.width * units
         self.n_params = bias + (units if use_bias else 0)
         self._append(DENSE, units, weights, bias if use_bias else -1)
+        return self.n_ops - 1
+
+    def tied(self, source, use_bias=True):
+        """Append ``x W' + b``, with the W of the dense operation number `source`, which gives as much as this takes."""
+        _, n_in, n_out, _, weights, _ = self._ops[source]
+        if self._ops[source][OP_CODE] != DENSE or n_out != self.width:
+            raise ValueError(f"operation {source} has no kernel ({n_in}, {self.width}), whose transpose could be used")
+        bias = self.n_params
+        self.n_params += n_in if use_bias else 0
+        self._append(TIED, n_in, weights, bias if use_bias else -1)
 
     def activation(self, name, alpha=None):
         """Append the activation `name` (a key of `activations.BY_NAME`)."""
@@ -143,26 +162,39 @@ class PlanBuilder:
         self._ops[-1][OP_ACTIVATION] = row.code
         self._rates[-1][RATE_ALPHA] = row.alpha if alpha is None else alpha
 
-    def dropout(self, rate):
-        """Append inverted dropout that drops a share `rate` of the elements."""
+    def noise(self, name, stddev):
+        """Append "gaussian_noise", which adds normal numbers, or "gaussian_dropout", which multiplies by 1 and more."""
+        if stddev == 0.0:
+            return
+        # A derivative of an activation is computed from its output.
+        if not self._ops or self._ops[-1][OP_ACTIVATION] != activations.LINEAR or self._closed():
+            self._append(ELEMENTWISE, self.width)
+        self._rates[-1][RATES.index(name)] = stddev
+
+    def dropout(self, rate, scaled=True):
+        """Append dropout of a share `rate` of the elements, the others scaled up for it unless told otherwise."""
         if rate == 0.0:
             return
         if not self._ops or self._closed():
             self._append(ELEMENTWISE, self.width)
         self._rates[-1][RATE_DROPOUT] = rate
+        self._rates[-1][RATE_KEPT] = 1.0 - rate if scaled else 1.0
 
     def regularize(self, **rates):
         """Set penalties and the constraint of the last layer, by their names in `RATES`: ``kernel_l2=0.01``."""
         if not self._ops:
             self._append(ELEMENTWISE, self.width)
         for name, rate in rates.items():
-            if not name.startswith("activity") and self._ops[-1][OP_CODE] != DENSE:
+            codes = {"activity": (DENSE, ELEMENTWISE, TIED), "bias": (DENSE, TIED)}.get(
+                name.partition("_")[0], (DENSE,)
+            )
+            if self._ops[-1][OP_CODE] not in codes:
                 raise ValueError(f"the last layer has no weights for {name} = {rate!r}")
             self._rates[-1][RATES.index(name)] = rate
 
     def _closed(self):
-        """Whether the last record takes nothing more, for its dropout and penalties are about what it gives now."""
-        return any(self._rates[-1][i] for i in (RATE_DROPOUT, RATE_ACTIVITY_L1, RATE_ACTIVITY_L2))
+        """Whether the last record takes nothing more, for its noise and penalties are about what it gives now."""
+        return any(self._rates[-1][i] for i in _CLOSING)
 
     def _append(self, code, units, weights=-1, bias=-1):
         self._ops.append([code, self.width, units, activations.LINEAR, weights, bias])

@@ -64,14 +64,14 @@ def smooth_around(c, layers, kept):
     """Whether no kink of the network is near: every input of a kinked function, and of the loss, keeps a margin."""
     for i, (what, *arguments) in enumerate(layers):
         if what == "regularize" and arguments[0] == "activity_l1":
-            before = [la for la in layers[:i] if la[0] == "dropout"]
+            before = [la for la in layers[:i] if la[0] in ("dropout", "noise")]
             y = oracles.network(layers[:i], c.params[None, : sizes(layers[:i], c.x.shape[1])], c.x, kept[: len(before)])
             if np.abs(y).min() < MARGIN:
                 return False
         if what == "regularize" and arguments[0].endswith("l1") and np.abs(c.params).min() < MARGIN:
             return False
         if what == "activation" and arguments[0] in ("relu", "leaky_relu", "elu"):
-            before = [la for la in layers[:i] if la[0] == "dropout"]
+            before = [la for la in layers[:i] if la[0] in ("dropout", "noise")]
             z = oracles.network(layers[:i], c.params[None, : sizes(layers[:i], c.x.shape[1])], c.x, kept[: len(before)])
             if np.abs(z[z != 0]).min(initial=1) < MARGIN:  # what dropout made zero stays zero
                 return False
@@ -159,6 +159,33 @@ def test_weights_and_dropout_with_each_loss(backend, loss):
 @pytest.mark.parametrize("parameter", [0.1, 0.7])
 def test_loss_parameter(backend, loss, parameter):
     check(backend, "4 7 tanh 3", loss, weighted=True, parameter=parameter)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4 7 tanh tied0",
+        "4 7 tanh 3nb tanh tied1nb tanh tied0",
+        "4 33nb gelu tied0 tanh 33 tied1nb",
+        "35 3 tanh tied0nb",
+    ],
+)
+def test_tied_kernels(backend, text):
+    check(backend, text, "mse", weighted=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4 noise0.3 7 tanh 3",
+        "4 mask0.3 7 tanh mask0.2 3",
+        "4 7 tanh noise0.2 5 noise0.1 gelu 3 noise0.2",
+        "4 gdrop0.3 7 tanh gdrop0.2 33 gdrop0.5 relu 3 gdrop0.1",
+        "4 7 softmax noise0.2 drop0.2 gdrop0.2 3",
+    ],
+)
+def test_noise(backend, text):
+    check(backend, text, "mse", weighted=True)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ def build(*parts, **options):
         (lambda: Dropout(-0.1), ValueError, "rate .* -0.1"),
         (lambda: Dropout(math.nan), ValueError, "rate .* nan"),
         (lambda: Dropout("half"), TypeError, "rate .* 'half'"),
+        (lambda: layers.GaussianNoise(-0.5), ValueError, "stddev .* -0.5"),
+        (lambda: layers.GaussianDropout(1.0), ValueError, "rate .* below 1.0"),
         (lambda: Activation("softmx"), ValueError, "Did you mean 'softmax'"),
         (lambda: Activation("relu", alpha=0.1), ValueError, "alpha is for .* not for 'relu'"),
         (lambda: Activation("elu", alpha=math.inf), ValueError, "alpha .* inf"),
@@ -138,6 +140,9 @@ LAYERS = [
         kernel_constraint=constraints.MaxNorm(3.0),
     ),
     lambda: Dropout(0.25, name="drop"),
+    lambda: layers.GaussianNoise(0.5),
+    lambda: layers.GaussianDropout(0.25),
+    lambda: layers.MaskingNoise(0.25, input_shape=(3,)),
     lambda: Activation("leaky_relu", alpha=0.3),
     lambda: Flatten(input_shape=(2, 2)),
 ]
@@ -281,3 +286,56 @@ def test_declarations_survive_json():
         config = json.loads(json.dumps(module.serialize(instance)))
         again = module.deserialize(config)
         assert type(again) is type(instance) and vars(again) == vars(instance)
+
+
+def test_a_tied_layer_trains_the_kernel_of_another():
+    """As a network of two kernels whose gradients are added by hand."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 5))
+    first = Dense(3, "tanh", input_shape=(5,))
+    model = build(first, layers.TiedDense(first, "tanh"), dtype="float64")
+    assert [w.shape for w in model.get_weights()] == [(5, 3), (3,), (5,)]
+    assert model.output_shape == (None, 5)
+    w, b = first.get_weights()
+    model.layers[1].set_weights([rng.normal(size=5)])
+    (c,) = model.layers[1].get_weights()
+    hidden = np.tanh(x @ w + b)
+    y = np.tanh(hidden @ w.T + c)
+    np.testing.assert_allclose(model.predict(x), y, rtol=1e-12)
+    model.compile("sgd", "mse")
+    model.fit(x, x, batch_size=6, verbose=0)
+    dz = 2 * (y - x) / x.size * (1 - y**2)
+    down = dz @ w * (1 - hidden**2)
+    np.testing.assert_allclose(model.get_weights()[0], w - 0.01 * (x.T @ down + dz.T @ hidden), rtol=1e-10)
+    np.testing.assert_allclose(model.get_weights()[2], c - 0.01 * dz.sum(axis=0), rtol=1e-10)
+
+
+def test_a_tied_layer_survives_saving(tmp_path):
+    model = build(Dense(3, "relu", input_shape=(5,), name="code"), layers.TiedDense("code", use_bias=False))
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(6, 5)).astype("f4")
+    model.fit(x, x, verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    again = fastnn.load(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    again.fit(x, x, verbose=0)
+    model.fit(x, x, verbose=0)
+    np.testing.assert_array_equal(again.params, model.params)
+
+
+@pytest.mark.parametrize(
+    ("parts", "error", "words"),
+    [
+        (lambda: [Dense(3, input_shape=(5,)), layers.TiedDense("code")], ValueError, r"one of \['dense'\], got 'code'"),
+        (lambda: [Dense(3, input_shape=(5,)), layers.TiedDense(Dense(3))], ValueError, "earlier Dense layer"),
+        (
+            lambda: [Dense(3, input_shape=(5,)), Dense(4), layers.TiedDense("dense")],
+            ValueError,
+            "gets 4 inputs, but 'dense', .* has 3 outputs",
+        ),
+        (lambda: [Dense(3, input_shape=(5,)), layers.TiedDense(3)], TypeError, "Dense layer or the name of one, got 3"),
+    ],
+)
+def test_tied_layers_that_do_not_fit(parts, error, words):
+    with pytest.raises(error, match=words):
+        build(*parts())

@@ -407,8 +407,11 @@ def test_gradients_whose_squares_overflow(backend, dtype, row):
         assert (np.isfinite(got) == np.isfinite(w)).all(), size
 
 
-# Dropout
+# Dropout and noise
 
+# Every statistic below has a known spread; a bound of five of them fails one good hash in two million. The seeds are
+# fixed, so that nothing fails by chance.
+SIGMAS = 5.0
 RATES = (1e-12, 1e-9, 1e-3, 0.1, 0.25, 0.5, 0.9, 0.999, 1 - 2**-33)
 
 
@@ -440,17 +443,40 @@ def test_dropout_at_the_threshold(backend):
             assert out.ravel()[element] == kept, (element, offset)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 129), (3, 7), (17, 33), (333, 97)])
+def test_noise_is_the_same_everywhere(backend, dtype, shape):
+    for seed, step, op in ((0, 0, 0), (1, 2, 3), (2**64 - 1, 10**6, 31), (2**63, 2**40, 1)):
+        out = np.full(shape, np.nan, dtype)
+        backend.normal_noise(seed, step, op, out)
+        exact = np.reshape([oracles.normal(seed, step, op, i) for i in range(out.size)], shape)
+        assert ulps(out, exact, dtype) <= 16, (seed, step, op)
+
+
+def test_noise_is_normal():
+    """Moments, the tails, and nothing in common between elements, steps and operations."""
+    z = dropout.normal(5, 7, 2, 1000, 1000)
+    for power, moment, spread in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):  # of the power: mean and variance
+        assert abs(np.mean(z**power) - moment) < SIGMAS * np.sqrt(spread / z.size), power
+    for limit in (0.5, 1.0, 2.0, 3.0, 4.0):
+        beyond = oracles.two_tails(limit)
+        assert abs((np.abs(z) > limit).mean() - beyond) < SIGMAS * np.sqrt(beyond / z.size), limit
+    assert np.abs(z).max() < 5.8
+    others = [
+        z[1:].ravel(),
+        z[:, 1:].ravel(),
+        *(dropout.normal(5, 7 + s, 2 + o, 1000, 1000) for s, o in ((1, 0), (0, 1))),
+    ]
+    for a, b in zip((z[:-1], z[:, :-1], z, z), others, strict=True):
+        assert abs(np.mean(a.ravel() * b.ravel())) < SIGMAS / np.sqrt(b.size)
+        assert abs(np.mean((a.ravel() ** 2 - 1) * (b.ravel() ** 2 - 1))) < SIGMAS * 2 / np.sqrt(b.size)
+
+
 def test_dropout_thresholds():
     assert dropout.threshold(1e-12) == 0
     assert dropout.threshold(2.0**-32) == 1
     assert dropout.threshold(0.5) == 2**31
     assert dropout.threshold(0.999) == round(0.999 * 2**32)
     assert dropout.threshold(1 - 2.0**-53) == 2**32 - 1  # still a number of 32 bits, that keeps something
-
-
-# Every statistic below has a known spread; a bound of five of them fails one good hash in two million. The seeds are
-# fixed, so that nothing fails by chance.
-SIGMAS = 5.0
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.1, 0.3, 0.5, 0.8, 0.999])

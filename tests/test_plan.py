@@ -65,6 +65,9 @@ def test_layout():
         ("3 4 drop0.0 relu", [(DENSE, "relu", 0)]),
         ("3 4 relu al1:0.1 drop0.5", [(DENSE, "relu", 0), (ELEMENTWISE, "linear", 0.5)]),
         ("3 4 al2:0.1 relu", [(DENSE, "linear", 0), (ELEMENTWISE, "relu", 0)]),
+        ("3 4 noise0.5 relu", [(DENSE, "linear", 0), (ELEMENTWISE, "relu", 0)]),
+        ("3 4 relu noise0.5 drop0.5", [(DENSE, "relu", 0), (ELEMENTWISE, "linear", 0), (ELEMENTWISE, "linear", 0.5)]),
+        ("3 4 relu mask0.5", [(DENSE, "relu", 0.5)]),
         ("3 drop0.1 4 4", [(ELEMENTWISE, "linear", 0.1), (DENSE, "linear", 0), (DENSE, "linear", 0)]),
     ],
 )

@@ -186,3 +186,7 @@ def loss(code, z, y, values, gradient, parameter):
 
 def dropout_mask(seed, step, op, out, rate):
     _module(np.dtype("float32")).dropout_mask(seed & (2**64 - 1), step, op, _address(out), *out.shape, rate)
+
+
+def normal_noise(seed, step, op, out):
+    _module(out.dtype).normal_noise_rows(seed & (2**64 - 1), step, op, _address(out), out.size)

@@ -4,10 +4,12 @@
 include "net.pxi"
 include "panels.pxi"
 include "updates.pxi"
+include "noise.pxi"
 include "epilogues.pxi"
 include "gemm.pxi"
 include "losses.pxi"
 include "penalties.pxi"
+include "tied.pxi"
 include "clipping.pxi"
 include "step.pxi"
 
@@ -40,10 +42,14 @@ cdef class Engine:
         for i, (record, rate) in enumerate(zip(plan.ops.tolist(), plan.rates.tolist())):
             op = &net.ops[i]
             op.code, op.n_in, op.n_out, op.activation, op.flat_w, op.flat_b = record
+            op.source = plan.source_of(i) if op.code == TIED else -1
+            net.tied |= op.source >= 0
+            op.code = DENSE if op.code == TIED else op.code
             op.alpha = rate[0]
             op.drops = rate[1] > 0
-            op.kept = 1 - rate[1]
-            op.scale = 1 / (1 - rate[1])
+            op.kept = rate[9] if op.drops else 1
+            op.scale = 1 / op.kept
+            op.noise, op.spread = rate[10:12]
             op.limit = min(int(rate[1] * 2.0**32 + 0.5), 2**32 - 1)
             op.kernel_l1, op.kernel_l2, op.bias_l1, op.bias_l2, op.activity_l1, op.activity_l2, op.max_norm = rate[2:9]
             op.penalized = any(rate[2:6])
@@ -102,6 +108,7 @@ cdef class Engine:
             pack_vector(&self.net, <const real *> params, self.net.w)
             for i in range(self.net.n_slots):
                 pack_vector(&self.net, <const real *> state + i * n_params, self.net.slot[i])
+            refresh_tied(&self.net, 0, 1)
             refresh_transposes(&self.net)
 
     def store(self, uintptr_t params, uintptr_t state, long n_params):
@@ -157,6 +164,7 @@ cdef class Engine:
             old = flush_denormals()
             update_from(&self.net, &update, <const real *> gradient, 0, 1)
             constrain(&self.net, 0, 1)
+            refresh_tied(&self.net, 0, 1)
             restore_denormals(old)
 
     def evaluate(self, tuple data, long rows, uintptr_t sums):

@@ -97,6 +97,10 @@ cdef void finish_forward(Net *net, Op *op, long j, long r0, long r1, bint traini
     activate_run(op.activation, op.alpha, y, (r1 - r0) * P)
     if training and op.drops:
         drop_rows(op, j, r0, r1, y)
+    if training and op.noise != 0:
+        add_noise(op, j, r0, r1, y)
+    if training and op.spread != 0:
+        multiply_noise(op, j, r0, r1, y)
     if op.plain != NULL:
         for b in range(r1 - r0):
             copy_part(op.plain + (r0 + b) * op.n_out + j * P, y + b * P, op.n_out - j * P)
@@ -109,6 +113,8 @@ cdef void finish_backward(Op *op, long j, long r0, long r1) noexcept nogil:
     cdef long at = (j * op.ld + r0) * P
     if op.drops:
         drop_rows(op, j, r0, r1, op.dz + at)
+    if op.spread != 0:
+        multiply_noise(op, j, r0, r1, op.dz + at)
     if op.slope_l1 != 0 or op.slope_l2 != 0:
         add_slope(op.y + at, op.slope_l1, op.slope_l2, op.dz + at, (r1 - r0) * P)
     backprop_run(op.activation, op.alpha, (op.z if op.z != NULL else op.y) + at, op.dz + at,

@@ -138,6 +138,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
     cdef long chunk, start, deep, jobs, job, j, q, part, k, t, i, rows, wide, r, depth
     cdef const real *dz
+    cdef real *flat
     for chunk in range(blocks(down, height)):
         start = chunk * height
         deep = smaller(height, down - start)
@@ -169,9 +170,9 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                 if gradient == NULL:
                     apply_update(net, update, op.w + (j * op.n_in + q * P) * P, block, rows)
                 else:
+                    flat = net.tied_gradient if op.source >= 0 else gradient
                     for r in range(rows):
-                        memcpy(gradient + op.flat_w + (q * P + r) * op.n_out + j * P, block + r * P,
-                               wide * sizeof(real))
+                        memcpy(flat + op.flat_w + (q * P + r) * op.n_out + j * P, block + r * P, wide * sizeof(real))
             if gradient == NULL and op.by_rows:
                 refresh_transpose(net, op, j, q)
             if q == 0 and op.flat_b >= 0:

@@ -50,6 +50,9 @@ cdef extern from "elementary.h" nogil:
     fp_state flush_denormals()
     void restore_denormals(fp_state old)
 
+cdef extern from "noise.h" nogil:
+    real normal_noise(uint32_t element, uint32_t first, uint32_t second)
+
 cdef extern from "pool.h" nogil:
     ctypedef struct barrier_t:
         pass
@@ -79,7 +82,7 @@ cdef extern from * nogil:
 ctypedef void (*pool_run_t)(pool_task task, void *argument, long n) noexcept nogil
 
 cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
-    DENSE = 0
+    DENSE = 0, TIED = 2
     LINEAR = 0, RELU = 1, LEAKY_RELU = 2, ELU = 3, GELU = 4, SILU = 5, TANH = 6, SIGMOID = 7, SOFTPLUS = 8, SOFTMAX = 9
     MSE = 0, MAE = 1, BINARY = 2, CATEGORICAL = 3, SPARSE = 4, HUBER = 5, LOG_COSH = 6, POISSON = 7, KL_DIVERGENCE = 8
     HINGE = 9, SQUARED_HINGE = 10, CATEGORICAL_HINGE = 11, COSINE = 12
@@ -102,11 +105,14 @@ cdef struct Op:
     long w            # offsets in the packed vector: W [n_out / P][n_in][P], b [n_out / P][P]
     long b
     bint by_rows      # see by_rows
+    int source        # the operation whose W is the transpose of this one's, which is a copy; or -1
     long wt           # offset of W' [n_in / P][n_out][P] in net.wt, where by_rows
     real alpha
     int drops         # whether there is dropout
-    real kept         # 1 - rate
-    real scale        # 1 / (1 - rate)
+    real kept         # what dropout divides by
+    real scale        # 1 / kept
+    real noise        # standard deviation of what is added to the output
+    real spread       # and of what it is multiplied by
     uint32_t limit    # a hash below it is dropped
     uint32_t key[2]   # of this step
     bint penalized    # whether there is a penalty on the kernel or the bias
@@ -168,6 +174,7 @@ cdef struct Net:
     bint whole_gradient   # whether an update needs all of the gradient first
     bint penalized        # whether any operation is, or has a penalty on its outputs
     bint constrained
+    bint tied             # whether any operation has a source
     long n_params
     long capacity         # rows of a batch
     long ld               # rows of a panel
@@ -189,6 +196,7 @@ cdef struct Net:
     double *penalty       # see sum_penalties
     real *gradient        # (n_params,), where whole_gradient
     double *squares       # see square_sums
+    real *tied_gradient   # gradients of the copies, whose flat_w counts from here
     barrier_t barrier
 
 
@@ -256,7 +264,7 @@ cdef long norm_parts(const Net *net) noexcept nogil:
     """How many partial sums `square_sums` makes: those of every kernel, then of every bias."""
     cdef long i, parts = 0
     for i in range(net.n_ops):
-        if net.ops[i].code == DENSE:
+        if net.ops[i].code == DENSE:  # a little too many where tied
             parts += blocks(net.ops[i].n_in * net.ops[i].n_out, NORM_BLOCK) + blocks(net.ops[i].n_out, NORM_BLOCK)
     return parts
 
@@ -265,7 +273,7 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     """Give every scratch array its place; returns the bytes needed. Nothing here grows with the number of rows."""
     cdef size_t used = 0, one = sizeof(real)
     cdef long ld = panel_rows(net.capacity), mp = panels(net.capacity) * P, m = net.capacity, i, widest = 0, wide_in = 0
-    cdef long all_panels = 0
+    cdef long all_panels = 0, copied = 0
     cdef Op *op
     for i in range(net.n_ops):
         wide_in = max(wide_in, panels(net.ops[i].n_in))  # `forward` may begin at any operation
@@ -280,6 +288,9 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     for i in range(net.n_ops):
         op = &net.ops[i]
         op.ld = ld
+        if op.source >= 0:
+            op.flat_w = copied
+            copied += op.n_in * op.n_out
         op.first_panel = all_panels
         all_panels += panels(op.n_out)
         op.y = <real *> carve(&used, base, panels(op.n_out) * ld * P * one)
@@ -293,6 +304,7 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     net.penalty = <double *> carve(&used, base, all_panels * sizeof(double))
     if net.whole_gradient:
         net.gradient = <real *> carve(&used, base, net.n_params * one)
+    net.tied_gradient = <real *> carve(&used, base, copied * one)
     if net.clip_norm > 0:
         net.squares = <double *> carve(&used, base, norm_parts(net) * sizeof(double))
     return used

@@ -15,7 +15,7 @@ cdef void pack_vector(const Net *net, const real *flat, real *packed) noexcept n
         op = &net.ops[i]
         if op.code != DENSE:
             continue
-        for part in range(blocks(op.n_in, ROWS_OF_PAGES)):
+        for part in range(blocks(op.n_in, ROWS_OF_PAGES) if op.source < 0 else 0):
             for j in range(panels(op.n_out)):
                 for k in range(part * ROWS_OF_PAGES, smaller(op.n_in, (part + 1) * ROWS_OF_PAGES)):
                     copy_part(packed + op.w + (j * op.n_in + k) * P, flat + op.flat_w + k * op.n_out + j * P,
@@ -32,7 +32,7 @@ cdef void unpack_vector(const Net *net, const real *packed, real *flat) noexcept
         op = &net.ops[i]
         if op.code != DENSE:
             continue
-        for part in range(blocks(op.n_in, ROWS_OF_PAGES)):
+        for part in range(blocks(op.n_in, ROWS_OF_PAGES) if op.source < 0 else 0):
             for j in range(panels(op.n_out)):
                 for k in range(part * ROWS_OF_PAGES, smaller(op.n_in, (part + 1) * ROWS_OF_PAGES)):
                     copy_part(flat + op.flat_w + k * op.n_out + j * P, packed + op.w + (j * op.n_in + k) * P,
@@ -41,19 +41,24 @@ cdef void unpack_vector(const Net *net, const real *packed, real *flat) noexcept
             memcpy(flat + op.flat_b, packed + op.b, op.n_out * sizeof(real))
 
 
-cdef void refresh_transpose(Net *net, const Op *op, long j, long q) noexcept nogil:
-    """Block (q, j) of W, P x P or what the edges leave of it, again into W'.
+cdef void transpose_block(const real *w, long n_in, long n_out, long j, long q, real *out) noexcept nogil:
+    """Block (q, j) of W, P x P or what the edges leave of it, into W'.
     Layout: W [n_out / P][n_in][P], W' [n_in / P][n_out][P].
     Aliasing: none."""
-    cdef const real *w = net.w + op.w + (j * op.n_in + q * P) * P
-    cdef real *wt = net.wt + op.wt + (q * op.n_out + j * P) * P
     cdef long s, t, rows, wide
+    w += (j * n_in + q * P) * P
+    out += (q * n_out + j * P) * P
     for s in range(2):
-        rows = smaller(LANES, op.n_in - q * P - s * LANES)
+        rows = smaller(LANES, n_in - q * P - s * LANES)
         for t in range(2):
-            wide = smaller(LANES, op.n_out - j * P - t * LANES)
+            wide = smaller(LANES, n_out - j * P - t * LANES)
             if rows > 0 and wide > 0:
-                transpose_square(w + s * LANES * P + t * LANES, P, rows, wt + t * LANES * P + s * LANES, wide)
+                transpose_square(w + s * LANES * P + t * LANES, P, rows, out + t * LANES * P + s * LANES, wide)
+
+
+cdef void refresh_transpose(Net *net, const Op *op, long j, long q) noexcept nogil:
+    """Block (q, j) of an operation's W again into W'. Layout, aliasing: as for transpose_block."""
+    transpose_block(net.w + op.w, op.n_in, op.n_out, j, q, net.wt + op.wt)
 
 
 cdef void refresh_transposes(Net *net) noexcept nogil:

@@ -172,3 +172,10 @@ def dropout_mask(uint64_t seed, uint64_t step, long i, uintptr_t out, long rows,
     cdef long e
     for e in range(rows * columns):
         (<uint8_t *> out)[e] = dropout_hash(<uint32_t> e, <uint32_t> key, <uint32_t> (key >> 32)) >= limit
+
+
+def normal_noise_rows(uint64_t seed, uint64_t step, long i, uintptr_t out, long n):
+    cdef uint64_t key = splitmix64(splitmix64(seed ^ splitmix64(step)) + <uint64_t> i)
+    cdef long e
+    for e in range(n):
+        (<real *> out)[e] = normal_noise(<uint32_t> e, <uint32_t> key, <uint32_t> (key >> 32))

@@ -208,10 +208,16 @@ cdef void train_task(void *argument, long id, long n) noexcept nogil:
             break
         if net.whole_gradient:
             barrier_wait(&net.barrier, n)
+            if net.tied:
+                add_tied(net, call.gradient, id, n)
+                barrier_wait(&net.barrier, n)
             update_from(net, &update, call.gradient, id, n)
         if net.constrained:
             barrier_wait(&net.barrier, n)
             constrain(net, id, n)
+        if net.tied:
+            barrier_wait(&net.barrier, n)
+            refresh_tied(net, id, n)
         if id == 0:
             call.done = k + 1
     restore_denormals(old)
@@ -223,6 +229,9 @@ cdef void loss_grad_task(void *argument, long id, long n) noexcept nogil:
     if id == 0:
         begin_step(call.net, call.seed, call.step, call.rows)
     run_batch(call, 0, call.rows, NULL, call.sums, id, n)
+    if call.net.tied:
+        barrier_wait(&call.net.barrier, n)
+        add_tied(call.net, call.gradient, id, n)
     restore_denormals(old)
 
 

@@ -150,16 +150,16 @@ def dropout_key(seed, step, op):
 
 
 @inline
-def _kept(key, threshold, index):
-    # `kernels.dropout.mask` for one element. All is 32 bits wide: Numba widens, LLVM narrows again.
+def dropout_hash(key, index):
+    """The hash of `kernels.dropout` for one element."""
+    # All is 32 bits wide: Numba widens, LLVM narrows again.
     h = np.uint32(np.uint32(index) + np.uint32(key))
     h = np.uint32(h ^ (h >> np.uint32(16)))
     h = np.uint32(h * np.uint32(0x7FEB352D))
     h = np.uint32(h ^ np.uint32(key >> np.uint64(32)))
     h = np.uint32(h ^ (h >> np.uint32(15)))
     h = np.uint32(h * np.uint32(0x846CA68B))
-    h = np.uint32(h ^ (h >> np.uint32(16)))
-    return h >= np.uint32(threshold)
+    return np.uint32(h ^ (h >> np.uint32(16)))
 
 
 @jit
@@ -173,7 +173,7 @@ def drop(key, threshold, scale, first, y):
     outlined()
     zero = cast(scale, 0.0)
     for i in range(len(y)):
-        y[i] = y[i] * scale if _kept(key, threshold, first + i) else zero
+        y[i] = y[i] * scale if dropout_hash(key, first + i) >= np.uint32(threshold) else zero
 
 
 @inline
@@ -185,4 +185,4 @@ def mask(key, threshold, first, keep):
     Aliasing: none.
     """
     for i in range(len(keep)):
-        keep[i] = 1 if _kept(key, threshold, first + i) else 0
+        keep[i] = 1 if dropout_hash(key, first + i) >= np.uint32(threshold) else 0

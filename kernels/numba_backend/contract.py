@@ -57,7 +57,7 @@ def to_host(workspace, params, state):
 
 def poison(workspace, byte):
     workspace.scratch.view(np.uint8)[...] = byte
-    for scratch in (workspace.row_sums, workspace.sums, workspace.gradient):
+    for scratch in (workspace.row_sums, workspace.sums, workspace.gradient, workspace.copies):
         scratch.view(np.uint8)[...] = byte
 
 
@@ -164,3 +164,7 @@ def loss(code, z, y, values, gradient, parameter):
 def dropout_mask(seed, step, op, out, rate):
     wishes = {"mode": engine.MASK, "seed": _signed(seed), "step": step, "code": op, "k": dropout.threshold(rate)}
     _probe(np.dtype(np.float32), out=address(out), n=out.size, **wishes)
+
+
+def normal_noise(seed, step, op, out):
+    _probe(out.dtype, mode=engine.NOISE, seed=_signed(seed), step=step, code=op, out=address(out), n=out.size)

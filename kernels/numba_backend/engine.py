@@ -29,11 +29,13 @@ from .intrinsics import FLUSH, at, cast, float_state, outlined, pointer, set_flo
 from .losses import loss_row
 from .matmul import blocks, multiply, pack, panel_of, share, tall
 from .microkernel import vector_size
+from .noise import noise
 from .penalties import add_activities, constrain, sum_penalties, sum_squares, total_penalty
 from .step import backward, forward, rows_backward
+from .tied import add_tied, refresh_tied
 from .weights import copy_block, prepare
 
-GEMM, ACTIVATE, ACTIVATE_GRAD, LOSS, MASK = range(5)
+GEMM, ACTIVATE, ACTIVATE_GRAD, LOSS, MASK, NOISE = range(6)
 
 
 def _run(like, jobs, ops, thread):
@@ -81,6 +83,9 @@ def _run(like, jobs, ops, thread):
                     sum_squares(like, job, ops, team)
                     wait(job, team)
                 backward(like, job, ops, x, rows, high, now, mode, team)
+                if mode == LOSS_GRAD and job.tied:
+                    wait(job, team)
+                    add_tied(like, job, ops, team)
                 if mode == job.mode or mode == UPDATE:
                     break
                 mode = UPDATE  # from the whole gradient
@@ -88,6 +93,9 @@ def _run(like, jobs, ops, thread):
             if job.constrained and job.mode != LOSS_GRAD:
                 wait(job, team)
                 constrain(like, job, ops, team)
+            if job.tied and job.mode != LOSS_GRAD:
+                wait(job, team)
+                refresh_tied(like, job, ops, team)
         # The next batch reads all weights and writes where this one was read.
         wait(job, team)
         batches += 1
@@ -143,6 +151,10 @@ def _probe(like, jobs, ops, thread):
         _product(like, job, team)
     elif job.mode == MASK:
         mask(dropout_key(job.seed, job.step, job.code), job.k, 0, view(pointer(BYTE, job.out), job.n))
+    elif job.mode == NOISE:
+        place = view(pointer(like, job.out), job.n)
+        place[:] = cast(like, 0.0)
+        noise(dropout_key(job.seed, job.step, job.code), cast(like, 1.0), cast(like, 0.0), 0, place)
     else:
         a, b, out, scratch = (
             pointer(like, job.a), pointer(like, job.b), pointer(like, job.out), pointer(like, job.scratch)
@@ -168,5 +180,17 @@ def _probe(like, jobs, ops, thread):
 
 
 run, probe = Entry(_run), Entry(_probe)
-__all__ = ["ACTIVATE", "ACTIVATE_GRAD", "EVALUATE", "FORWARD", "GEMM", "LOSS", "LOSS_GRAD", "MASK", "TRAIN", "UPDATE"]
+__all__ = [
+    "ACTIVATE",
+    "ACTIVATE_GRAD",
+    "EVALUATE",
+    "FORWARD",
+    "GEMM",
+    "LOSS",
+    "LOSS_GRAD",
+    "MASK",
+    "NOISE",
+    "TRAIN",
+    "UPDATE",
+]
 __all__ += ["probe", "run"]

@@ -27,11 +27,12 @@ from ..plan import (
     OP_OUT,
     OP_WEIGHTS,
     RATE_ACTIVITY_L1,
-    RATE_ALPHA,
     RATE_DROPOUT,
+    RATE_KEPT,
     RATE_KERNEL_L1,
     RATE_MAX_NORM,
     RATES,
+    TIED,
     Plan,
 )
 from .microkernel import ROWS, VECTORS, lanes, panel
@@ -46,8 +47,9 @@ def _record(integers, reals, *others):
 # z holds the pre-activation, y the output (in the same place where there is no activation), d the gradient by z, turned
 # its transpose (-1: nobody needs it).
 OP = _record(
-    "code n_in n_out panel_in panel activation rowwise w b flat_w flat_b y z d turned threshold penalized first_panel",
-    "alpha scale kernel_l1 kernel_l2 bias_l1 bias_l2 activity_l1 activity_l2 max_norm",
+    "code n_in n_out panel_in panel activation rowwise w b flat_w flat_b y z d turned threshold penalized first_panel "
+    "source",
+    "alpha scale kernel_l1 kernel_l2 bias_l1 bias_l2 activity_l1 activity_l2 max_norm gaussian_noise gaussian_dropout",
 )
 
 # What one call of the compiled code does and on what: `mode` is a constant of `engine`, arrays are addresses.
@@ -57,7 +59,7 @@ JOB = _record(
     "mode threads barrier n_ops lowest loss labels optimizer n_metrics metrics hyper packed params state itemsize "
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
     "rates count sums gradient seed step first last after out a b m k trans_a trans_b code "
-    "penalty penalized constrained whole squares clip_global",
+    "penalty penalized constrained whole squares clip_global tied tied_gradient",
     "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
     ("meeting", np.int64, 16),
 )
@@ -120,22 +122,28 @@ def _operations(plan, batch_size, packed, scratch):
     high = padded_rows(batch_size, itemsize)
     ops = np.zeros(len(plan.ops), OP)
     dense = False  # whether there is a dense operation further down, whose weights want a gradient
-    first_panel = 0
-    for op, record, rates in zip(ops, plan.ops, plan.rates, strict=True):
-        for name, value in zip(RATES[RATE_KERNEL_L1:], rates[RATE_KERNEL_L1:], strict=True):
-            op[name] = value
+    first_panel = copied = 0
+    for i, (op, record, rates) in enumerate(zip(ops, plan.ops, plan.rates, strict=True)):
+        for name, value in zip(RATES, rates, strict=True):
+            if name in op.dtype.names:
+                op[name] = value
         op["penalized"], op["first_panel"] = rates[RATE_KERNEL_L1:RATE_ACTIVITY_L1].any(), first_panel
         rate = rates[RATE_DROPOUT].item()
         n_in, n_out, activation = int(record[OP_IN]), int(record[OP_OUT]), int(record[OP_ACTIVATION])
         op["code"], op["n_in"], op["n_out"], op["activation"] = record[OP_CODE], n_in, n_out, activation
         op["panel_in"], op["panel"] = panel(n_in, count), panel(n_out, count)
-        op["rowwise"], op["alpha"] = ACTIVATIONS[activation].rowwise, rates[RATE_ALPHA]
-        op["threshold"], op["scale"] = dropout.threshold(rate) if rate else -1, 1.0 / (1.0 - rate)
+        op["rowwise"] = ACTIVATIONS[activation].rowwise
+        op["threshold"], op["scale"] = dropout.threshold(rate) if rate else -1, 1.0 / (rates[RATE_KEPT] or 1.0)
         first_panel += -(-n_out // int(op["panel"]))
         op["flat_w"], op["flat_b"] = record[OP_WEIGHTS], record[OP_BIAS]
+        op["source"] = -1
+        if record[OP_CODE] == TIED:
+            # A copy of its own in the packed vector, and a gradient of its own beside the flat one.
+            op["code"], op["source"], op["flat_w"] = DENSE, plan.source_of(i), copied
+            copied += n_in * n_out
         wide = round_up(n_out, int(op["panel"]))
         op["turned"] = -1
-        if record[OP_CODE] == DENSE:
+        if op["code"] == DENSE:
             op["w"] = packed.take(round_up(n_in, ROWS) * wide)
             op["b"] = packed.take(wide)  # zeros where there is none
             if dense:
@@ -153,7 +161,11 @@ def _pieces(ops, flat, packed):
         n_in, n_out, panel = (int(op[name]) for name in ("n_in", "n_out", "panel"))
         panels, deep = -(-n_out // panel), round_up(n_in, ROWS)
         w = packed[op["w"] : op["w"] + panels * deep * panel].reshape(panels, deep, panel)
-        flat_w = flat[op["flat_w"] : op["flat_w"] + n_in * n_out].reshape(n_in, n_out)
+        if op["source"] >= 0:
+            source = ops[op["source"]]
+            flat_w = flat[source["flat_w"] : source["flat_w"] + n_in * n_out].reshape(n_out, n_in).T
+        else:
+            flat_w = flat[op["flat_w"] : op["flat_w"] + n_in * n_out].reshape(n_in, n_out)
         for j in range(panels):
             columns = slice(j * panel, min((j + 1) * panel, n_out))
             yield flat_w[:, columns], w[j, :n_in, : columns.stop - columns.start]
@@ -176,6 +188,7 @@ class Workspace:
     row_sums: np.ndarray
     sums: np.ndarray
     gradient: np.ndarray
+    copies: np.ndarray
 
     def pack(self, params, state):
         """Flat vectors into the packed ones."""
@@ -186,7 +199,8 @@ class Workspace:
     def unpack(self, params, state):
         """The packed vectors into flat ones."""
         for flat, packed in zip((params, *state), (self.params, *self.state), strict=True):
-            for place, source in _pieces(self.ops, flat, packed):
+            # Back to front, so that a kernel overwrites what its copies hold: of its state they hold nothing.
+            for place, source in reversed(list(_pieces(self.ops, flat, packed))):
                 place[...] = source
 
 
@@ -222,6 +236,8 @@ def workspace(plan, batch_size, threads):
     panels = int(sum(-(-op["n_out"] // op["panel"]) for op in ops))
     variables = [size for op in ops for size in (int(op["n_in"] * op["n_out"]), int(op["n_out"]))]
     sums = np.zeros(panels + sum(-(-size // NORM_BLOCK) for size in variables))
+    tied = ops["source"] >= 0
+    copies = aligned(int((ops["n_in"] * ops["n_out"])[tied].sum()), plan.dtype)
     gradient = aligned(plan.n_params if plan.whole_gradient else 0, plan.dtype)
     standing = {
         "n_ops": len(ops), "lowest": int(np.argmax(ops["code"] == DENSE)) if plan.n_params else len(ops),
@@ -236,7 +252,8 @@ def workspace(plan, batch_size, threads):
         "constrained": plan.rates[:, RATE_MAX_NORM].any(),
         "whole": plan.whole_gradient, "clip_value": plan.clip[CLIP_VALUE],
         "clip_norm": max(plan.clip[CLIP_NORM], plan.clip[CLIP_GLOBAL]), "clip_global": plan.clip[CLIP_GLOBAL] > 0,
+        "tied": tied.any(), "tied_gradient": address(copies),
     }  # fmt: skip
     for name, value in standing.items():
         job[name] = value
-    return Workspace(plan, batch_size, threads, ops, job, params, state, room, row_sums, sums, gradient)
+    return Workspace(plan, batch_size, threads, ops, job, params, state, room, row_sums, sums, gradient, copies)

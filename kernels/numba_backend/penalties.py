@@ -8,7 +8,7 @@ import math
 from ..penalties import EPSILON
 from ..plan import DENSE
 from .batch import SUM, get_row, own_rows, private
-from .cache import jit
+from .cache import inline, jit
 from .intrinsics import at, cast, outlined, pointer, view
 from .layout import NORM_BLOCK
 from .matmul import blocks, share
@@ -111,6 +111,12 @@ def constrain(like, job, ops, team):
                         w[k] *= factor
 
 
+@inline
+def own_kernel(op):
+    """How many parameters the kernel has that are not another's."""
+    return op.n_in * op.n_out if op.source < 0 else 0
+
+
 @jit
 def sum_squares(like, job, ops, team):
     """This thread's share of the partial sums of squares of every kernel's and every bias's gradient."""
@@ -120,7 +126,7 @@ def sum_squares(like, job, ops, team):
     for number in range(job.n_ops):
         op = ops[number]
         if op.code == DENSE:
-            for start, size in ((op.flat_w, op.n_in * op.n_out), (op.flat_b, op.n_out)):
+            for start, size in ((op.flat_w, own_kernel(op)), (op.flat_b, op.n_out)):
                 count = blocks(size, NORM_BLOCK)
                 first, last = share(count, team)
                 for k in range(first, last):
@@ -141,7 +147,7 @@ def clip_factors(job, ops, number):
     for i in range(job.n_ops):
         op = ops[i]
         if op.code == DENSE:
-            count, more = blocks(op.n_in * op.n_out, NORM_BLOCK), blocks(op.n_out, NORM_BLOCK)
+            count, more = blocks(own_kernel(op), NORM_BLOCK), blocks(op.n_out, NORM_BLOCK)
             w, b = view(at(parts, part), count), view(at(parts, part + count), more)
             here, there = 0.0, 0.0
             for k in range(count):

@@ -11,6 +11,7 @@ from .cache import inline, jit
 from .intrinsics import at, cast, outlined, pointer, view
 from .matmul import blocks, multiply, panel_of, part_of, share, tall, turn_rows
 from .microkernel import ROWS, read_vector, turn, vector_size
+from .noise import noise
 from .penalties import add_slope, clip_factors
 from .weights import weight_gradients
 
@@ -29,6 +30,17 @@ def _finish_forward(like, job, op, key, j, first, last, high):
     if op.activation != LINEAR:
         activate(op.activation, cast(like, op.alpha), view(at(scratch, op.z + place), size), view(y, size))
     _drop_rows(like, job, op, key, j, first, last, y)
+    _noise_rows(like, job, op, key, j, first, last, op.gaussian_noise, y)
+
+
+@inline
+def _noise_rows(like, job, op, key, j, first, last, stddev, y):
+    """Noise on rows first..last of panel j, which begin at y, where gradients follow; or on the gradients."""
+    if (stddev != 0.0 or op.gaussian_dropout != 0.0) and job.mode <= LOSS_GRAD:
+        columns = min(op.panel, op.n_out - j * op.panel)
+        for i in range(first, last):
+            line = view(at(y, (i - first) * op.panel), columns)
+            noise(key, cast(like, stddev), cast(like, op.gaussian_dropout), i * op.n_out + j * op.panel, line)
 
 
 @inline
@@ -116,6 +128,7 @@ def _finish_backward(like, job, op, key, j, first, last, rows, high, across):
     d, size = at(scratch, op.d + place), (last - first) * op.panel
     if not op.rowwise:
         _drop_rows(like, job, op, key, j, first, last, d)
+        _noise_rows(like, job, op, key, j, first, last, 0.0, d)
         if op.activity_l1 != 0.0 or op.activity_l2 != 0.0:
             y = view(at(scratch, op.y + place), size)
             add_slope(y, op.activity_l1 / rows, op.activity_l2 / rows, view(d, size))

@@ -42,6 +42,8 @@ def weight_gradients(like, job, op, mode, of_w, of_b, x, rows, high, team):
     # Tiles do not cross panels of x. A bias is one more tile of its panel of W, of one row.
     across = blocks(panel_in, ROWS)
     tiles = op.n_in // panel_in * across + blocks(op.n_in % panel_in, ROWS)
+    if mode == UPDATE and op.source >= 0:
+        tiles = 0  # the kernel is another's
     per_panel = tiles + 1 if op.flat_b >= 0 else tiles
     direct = mode == TRAIN and job.optimizer == SGD and rows <= FEW and not op.penalized and job.clip_value == 0.0
     first, last = share(per_panel * panels, team)
@@ -64,7 +66,8 @@ def weight_gradients(like, job, op, mode, of_w, of_b, x, rows, high, team):
             r += ROWS
             if r >= panel_in:
                 q, r = q + 1, np.int64(0)
-            old, flat = at(params, place), at(pointer(like, job.gradient), start)
+            gradient = job.tied_gradient if op.source >= 0 and not is_bias else job.gradient
+            old, flat = at(params, place), at(pointer(like, gradient), start)
             if direct:
                 # W += X^T (-rate D): no block in between, but for a tile that would write the rows of another.
                 whole = height == ROWS or is_bias

@@ -1,9 +1,10 @@
 """Small networks written as text, data for them, and a thin runner for a backend.
 
 A network is a line such as ``"9 13 relu drop0.5 4nb softmax"``: the inputs, then a number for a dense layer (``nb``: no
-bias), a name for an activation (``elu:0.5`` sets alpha) and ``dropR`` for dropout of rate R. For the layer before them
-stand ``l1:R``, ``l2:R`` (of the kernel), ``bl1:R``, ``bl2:R`` (of the bias), ``al1:R``, ``al2:R`` (of the outputs) and
-``max:R``.
+bias), a name for an activation (``elu:0.5`` sets alpha), ``dropR`` for dropout of rate R, ``maskR`` for dropout without
+scaling, ``noiseR`` and ``gdropR`` for Gaussian noise that is added and that multiplies. For the layer before them stand
+``l1:R``, ``l2:R`` (of the kernel), ``bl1:R``, ``bl2:R`` (of the bias), ``al1:R``, ``al2:R`` (of the outputs) and
+``max:R``; ``tiedK`` and ``tiedKnb`` are dense layers with the transpose of the Kth dense layer's kernel, from 0.
 """
 
 import re
@@ -14,7 +15,7 @@ import pytest
 from fastnn.kernels import PlanBuilder
 from fastnn.kernels.activations import BY_NAME
 from fastnn.kernels.losses import LOSS_BY_NAME, LOSSES
-from fastnn.kernels.plan import RATE_DROPOUT
+from fastnn.kernels.plan import DENSE, RATE_DROPOUT, RATE_NOISE, RATE_SPREAD
 
 PENALTIES = {
     "l1": "kernel_l1", "l2": "kernel_l2", "bl1": "bias_l1", "bl2": "bias_l2", "al1": "activity_l1",
@@ -24,15 +25,23 @@ SEED = 2**63 + 12345  # uses all 64 bits
 
 
 def parse(text):
-    """Number of inputs, and layers: ("dense", units, bias), ("activation", name, alpha), ("dropout", rate) and
-    ("regularize", name, rate)."""
+    """Number of inputs, and layers: ("dense", units, bias), ("activation", name, alpha), ("dropout", rate, scaled),
+    ("noise", name, stddev) and ("regularize", name, rate)."""
     first, *words = text.split()
     layers = []
     for word in words:
         if dense := re.fullmatch(r"(\d+)(nb)?", word):
             layers.append(("dense", int(dense[1]), dense[2] is None))
+        elif tied := re.fullmatch(r"tied(\d+)(nb)?", word):
+            layers.append(("tied", int(tied[1]), tied[2] is None))
         elif word.startswith("drop"):
-            layers.append(("dropout", float(word[4:])))
+            layers.append(("dropout", float(word[4:]), True))
+        elif word.startswith("mask"):
+            layers.append(("dropout", float(word[4:]), False))
+        elif noise := re.fullmatch(r"(noise|gdrop)(.*)", word):
+            layers.append(
+                ("noise", {"noise": "gaussian_noise", "gdrop": "gaussian_dropout"}[noise[1]], float(noise[2]))
+            )
         elif word.partition(":")[0] in PENALTIES:
             name, _, rate = word.partition(":")
             layers.append(("regularize", PENALTIES[name], float(rate)))
@@ -46,8 +55,13 @@ def build(text, **options):
     """The plan of a network; `options` are those of `PlanBuilder.build`."""
     inputs, layers = parse(text)
     builder = PlanBuilder(inputs)
+    kernels = []
     for what, *arguments in layers:
-        if what == "regularize":
+        if what == "dense":
+            kernels.append(builder.dense(*arguments))
+        elif what == "tied":
+            builder.tied(kernels[arguments[0]], arguments[1])
+        elif what == "regularize":
             builder.regularize(**dict([arguments]))
         else:
             getattr(builder, what)(*arguments)
@@ -71,8 +85,8 @@ def parameters(plan, seed=0):
     """A parameter vector (P,) whose activations keep a scale of about 1. Float32 values in either dtype."""
     rng = np.random.default_rng(seed)
     params = rng.normal(0.0, 0.3, plan.n_params)
-    for _, n_in, n_out, _, start, _ in plan.ops:
-        if start >= 0:
+    for code, n_in, n_out, _, start, _ in plan.ops:
+        if code == DENSE:
             params[start : start + n_in * n_out] = rng.normal(0.0, 1.0 / np.sqrt(n_in), n_in * n_out)
     return params.astype(np.float32).astype(plan.dtype)
 
@@ -190,10 +204,13 @@ class Fit:
 
 
 def masks(backend, plan, rows, seed=SEED, step=0):
-    """What each dropout of the plan keeps in one batch, in order."""
+    """What each dropout of the plan keeps in one batch, and the noise of each other, in order."""
     kept = []
-    for op, rate in enumerate(plan.rates[:, RATE_DROPOUT]):
-        if rate:
+    for op, rates in enumerate(plan.rates):
+        if rates[RATE_DROPOUT]:
             kept.append(np.empty((rows, plan.ops[op, 2]), np.uint8))
-            backend.dropout_mask(seed, step, op, kept[-1], rate)
+            backend.dropout_mask(seed, step, op, kept[-1], rates[RATE_DROPOUT])
+        elif rates[RATE_NOISE] or rates[RATE_SPREAD]:
+            kept.append(np.empty((rows, plan.ops[op, 2])))
+            backend.normal_noise(seed, step, op, kept[-1])
     return kept

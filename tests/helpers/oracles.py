@@ -297,7 +297,7 @@ def network(layers, params, x, masks, penalties=None):
         One parameter vector or many at once.
     x : ndarray, shape (n, I)
     masks : iterable of ndarray, shape (n, width)
-        What each dropout layer keeps, in order.
+        What each dropout layer keeps and the normal numbers of each noise layer, in order.
     penalties : list, optional
         Receives the penalties on kernels, biases and outputs (per row), (m,) each.
 
@@ -308,6 +308,7 @@ def network(layers, params, x, masks, penalties=None):
     masks = iter(masks)
     h, start = np.broadcast_to(x, (len(params), *x.shape)), 0
     kernel = bias_values = None
+    kernels = []
     for what, *arguments in layers:
         if what == "dense":
             units, bias = arguments
@@ -318,6 +319,12 @@ def network(layers, params, x, masks, penalties=None):
             if bias:
                 bias_values = params[:, start : start + units]
                 h, start = h + bias_values[:, None], start + units
+            kernels.append(kernel.reshape(-1, *shape))
+        elif what == "tied":
+            h = h @ np.swapaxes(kernels[arguments[0]], 1, 2)
+            if arguments[1]:
+                bias_values = params[:, start : start + h.shape[-1]]
+                h, start = h + bias_values[:, None], start + h.shape[-1]
         elif what == "regularize":
             where, _, power = arguments[0].partition("_l")
             if penalties is not None and power:
@@ -325,7 +332,11 @@ def network(layers, params, x, masks, penalties=None):
                 share = len(x) if where == "activity" else 1
                 penalties.append(arguments[1] * np.sum(abs(values) ** int(power), axis=1) / share)
         elif what == "dropout":
-            h = h * next(masks) / (1 - arguments[0])
+            rate, scaled = arguments
+            h = h * next(masks) / (1 - rate if scaled else 1)
+        elif what == "noise":
+            noise = arguments[1] * next(masks)
+            h = h + noise if arguments[0] == "gaussian_noise" else h * (1 + noise)
         else:
             h = find(ACTIVATIONS, arguments[0])[0](h, arguments[1])
     assert start == params.shape[1]
@@ -342,8 +353,24 @@ def splitmix64(x):
 
 def dropout_hash(seed, step, op, index):
     """The 32 bits that decide on one element, in plain integers."""
-    key = splitmix64((splitmix64(seed % 2**64 ^ splitmix64(step)) + op) % 2**64)
+    return _finalized(splitmix64((splitmix64(seed % 2**64 ^ splitmix64(step)) + op) % 2**64), index)
+
+
+def _finalized(key, index):
     h = (index + key) % 2**32
     h = (h ^ h >> 16) * 0x7FEB352D % 2**32 ^ key >> 32
     h = (h ^ h >> 15) * 0x846CA68B % 2**32
     return h ^ h >> 16
+
+
+def normal(seed, step, op, index):
+    """A standard normal number from two such hashes, the second with the keys exchanged: Box and Muller 1958."""
+    key = splitmix64((splitmix64(seed % 2**64 ^ splitmix64(step)) + op) % 2**64)
+    swapped = key >> 32 | key << 32 & 2**64 - 1
+    u, v = ((_finalized(k, index) >> 8) / 2**24 for k in (key, swapped))
+    return math.sqrt(-2 * math.log(u + 2**-24)) * math.cos(2 * math.pi * v)
+
+
+def two_tails(limit):
+    """The share of standard normal numbers that is farther from zero."""
+    return math.erfc(limit / math.sqrt(2))
