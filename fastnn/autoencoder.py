@@ -4,7 +4,7 @@ import numpy as np
 
 from . import losses, network, targets, validation
 from .kernels import losses as loss_table
-from .layers import Dense
+from .layers import Dense, GaussianNoise, MaskingNoise, TiedDense
 from .mlp import per_layer
 from .sequential import Sequential
 
@@ -26,8 +26,15 @@ class Autoencoder(Sequential):
     optimizer : str or Optimizer, default "adam"
     loss : str or Loss, default "mse"
     metrics : list, optional
+    noise : float, default 0.0
+        Standard deviation of normal numbers to add to the inputs in training, which then learns to take the noise away:
+        a denoising autoencoder. Inputs of bytes count from 0 to 1 here.
+    masking : float, default 0.0
+        Share of the inputs to set to zero in training, in [0, 1), likewise.
     activity_regularizer : str or Regularizer, optional
         Of the code: ``fastnn.regularizers.L1(1e-4)`` makes a sparse autoencoder, whose codes are mostly zeros.
+    tied : bool, default False
+        Whether the decoder's kernels are the encoder's, transposed; biases are not shared.
     seed, backend, dtype, threads, input_scale, name
         As for `Sequential`.
     kernel_initializer : str or Initializer, default "glorot_uniform"
@@ -49,7 +56,10 @@ class Autoencoder(Sequential):
         loss="mse",
         metrics=None,
         *,
+        noise=0.0,
+        masking=0.0,
         activity_regularizer=None,
+        tied=False,
         seed=None,
         backend="auto",
         dtype="float32",
@@ -62,21 +72,33 @@ class Autoencoder(Sequential):
         encoder = per_layer("activation", activation, len(sizes) - 1)
         widths = [*sizes[1:], *reversed(sizes[:-1])]
         activations = [*encoder, *reversed(encoder[:-1]), output_activation]
-        layers = [
-            Dense(
-                units,
-                act,
-                kernel_initializer=kernel_initializer,
-                activity_regularizer=activity_regularizer if i == len(encoder) - 1 else None,
-                input_shape=None if i else (sizes[0],),
-                name=f"encoder_{i}" if i < len(encoder) else f"decoder_{i - len(encoder)}",
+        tied = validation.flag("tied", tied)
+        layers, shape = [], (sizes[0],)  # the first layer is told the shape of the inputs
+        for kind, amount, label in ((GaussianNoise, noise, "noise"), (MaskingNoise, masking, "masking")):
+            if amount:
+                layers.append(kind(amount, input_shape=None if layers else shape, name=label))
+        prefix = len(layers)
+        for i, (units, act) in enumerate(zip(widths, activations, strict=True)):
+            mirrored = i - len(encoder)
+            if mirrored >= 0 and tied:
+                layers.append(TiedDense(f"encoder_{len(encoder) - 1 - mirrored}", act, name=f"decoder_{mirrored}"))
+                continue
+            name = f"encoder_{i}" if mirrored < 0 else f"decoder_{mirrored}"
+            penalty = activity_regularizer if mirrored == -1 else None
+            layers.append(
+                Dense(
+                    units,
+                    act,
+                    kernel_initializer=kernel_initializer,
+                    activity_regularizer=penalty,
+                    input_shape=None if layers else shape,
+                    name=name,
+                )
             )
-            for i, (units, act) in enumerate(zip(widths, activations, strict=True))
-        ]
         super().__init__(
             layers, seed=seed, backend=backend, dtype=dtype, threads=threads, input_scale=input_scale, name=name
         )
-        self.encoder_layers = len(encoder)
+        self.encoder_layers = prefix + len(encoder)
         self.compile(optimizer, losses.get(loss), metrics)
 
     def _check_targets(self, y, name, wanted):

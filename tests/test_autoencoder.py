@@ -139,3 +139,55 @@ def test_sparse_codes(backend):
     for model in (m, plain):
         model.fit(BYTES, epochs=40, batch_size=10)
     assert np.abs(m.encode(BYTES)).mean() < 0.5 * np.abs(plain.encode(BYTES)).mean()
+
+
+def test_noise_is_of_training_alone(backend, tmp_path):
+    clean = ae(backend=backend.NAME)
+    for options in ({"noise": 0.3}, {"masking": 0.3}, {"noise": 0.1, "masking": 0.2}):
+        m, same, other = (ae(backend=backend.NAME, seed=seed, **options) for seed in (0, 0, 1))
+        m.set_weights(clean.get_weights())
+        np.testing.assert_array_equal(m.predict(BYTES), clean.predict(BYTES))
+        np.testing.assert_array_equal(m.encode(BYTES), clean.encode(BYTES))
+        np.testing.assert_array_equal(m.decode(m.encode(BYTES)), m.predict(BYTES))
+        first = [model.fit(BYTES, epochs=2).history["loss"] for model in (m, same, other)]
+        assert first[0] != first[2]
+        same.set_weights(m.get_weights())
+        m.save(tmp_path / "m.safetensors")
+        loaded = fastnn.load(tmp_path / "m.safetensors", backend=backend.NAME)
+        np.testing.assert_array_equal(loaded.encode(BYTES), m.encode(BYTES))
+        assert loaded.fit(BYTES).history == m.fit(BYTES).history
+
+
+def test_denoising_learns_to_take_noise_away():
+    """Inputs on a line in 12 dimensions: who was trained with noise is nearer to them from noisy inputs."""
+    rng = np.random.default_rng(0)
+    x = (rng.random((400, 1)) * np.linspace(0.2, 1, 12)).astype("f4")
+    noisy = (x + rng.normal(scale=0.3, size=x.shape)).astype("f4")
+    errors = []
+    for noise in (0.0, 0.3):
+        m = ae([12, 32, 8], noise=noise, optimizer=fastnn.optimizers.Adam(0.01), output_activation="linear")
+        m.fit(x, epochs=60, batch_size=20)
+        errors.append(((m.predict(noisy) - x) ** 2).mean())
+    assert errors[1] < 0.8 * errors[0]
+
+
+def test_tied_weights(backend, tmp_path):
+    m = ae(backend=backend.NAME, tied=True)
+    assert m.count_params() == 12 * 8 + 8 + 8 * 3 + 3 + 8 + 12
+    m.fit(BYTES, epochs=3)
+    w0, b0, w1, b1, c0, c1 = m.get_weights()
+    x = BYTES.reshape(50, 12) / 255
+    relu = lambda v: np.maximum(v, 0)  # noqa: E731
+    z = relu(relu(x @ w0 + b0) @ w1 + b1)
+    y = 1 / (1 + np.exp(-(relu(z @ w1.T + c0) @ w0.T + c1)))
+    np.testing.assert_allclose(m.encode(BYTES), z, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(m.predict(BYTES), y, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(m.decode(m.encode(BYTES)), m.predict(BYTES))
+    m.save(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(fastnn.load(tmp_path / "m.safetensors").params, m.params)
+
+
+@pytest.mark.parametrize("options", [{"noise": -1}, {"masking": 1.0}, {"tied": 1}, {"noise": "much"}])
+def test_bad_options(options):
+    with pytest.raises((ValueError, TypeError)):
+        ae(**options)

@@ -270,6 +270,22 @@ def test_bytes_from_a_file(here, capsys):
     np.testing.assert_array_equal(np.load("p.npy"), expected)
 
 
+def test_options_of_an_autoencoder(here, capsys):
+    options = ["--noise", "0.1", "--masking", "0.2", "--sparse", "0.001", "--tied", "--code", "4"]
+    argv = ["train", "--model", "autoencoder", *options, "--epochs", "1", "--hidden", "8"]
+    assert run(*argv, *QUICK[4:]) == 0
+    model = fastnn.load("x/model.safetensors")
+    noise, masking, _, code, _, last = model.layers
+    assert (noise.stddev, masking.rate) == (0.1, 0.2)
+    assert code.units == 4 and code.activity_regularizer.get_config() == fastnn.regularizers.L1(0.001).get_config()
+    assert type(last).__name__ == "TiedDense" and model.count_params() == 784 * 8 + 8 + 8 * 4 + 4 + 8 + 784
+    capsys.readouterr()
+    assert run(*argv, "--print-recipe") == 0
+    program = capsys.readouterr().out
+    for words in ("noise=0.1", "masking=0.2", "tied=True", "activity_regularizer=fastnn.regularizers.L1(0.001)"):
+        assert words in program
+
+
 def test_an_autoencoder_of_a_table(here, capsys):
     path, points, _ = classes_file(80)
     argv = ["train", "--model", "autoencoder", "--data", path, "--target", "side", "--code", 1, "--epochs", 2]
@@ -302,6 +318,8 @@ def test_an_autoencoder_of_a_table(here, capsys):
         ("train --data nope.csv --target side", "nope.csv: No such file"),
         ("train --code 3", "--code is for --model autoencoder"),
         ("train --model autoencoder --label-smoothing 0.1", "an autoencoder has no labels"),
+        ("train --noise 0.1", "--noise is for --model autoencoder"),
+        ("train --tied", "--tied is for --model autoencoder"),
         ("train --model autoencoder --normalize standard", "--normalize is for --model mlp"),
         ("train --weight-decay 0.1", "--weight-decay is for --optimizer adamw"),
     ],

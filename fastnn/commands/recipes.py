@@ -44,7 +44,7 @@ RECIPES = {
     },
 }
 _NORMALIZE = {"standard": "fastnn.layers.Normalization", "min-max": "fastnn.layers.MinMax"}
-_AUTOENCODER = ("code", "sparse")  # options of no other model
+_AUTOENCODER = ("code", "noise", "masking", "sparse", "tied")  # options of no other model
 SCHEDULES = ("constant", "cosine", "one-cycle")
 
 
@@ -110,6 +110,9 @@ def model_call(args, source):
         if not source.unit:
             options["output_activation"] = "linear"
         options["optimizer"] = optimizer
+        for key in ("noise", "masking", "tied"):
+            if getattr(args, key):
+                options[key] = getattr(args, key)
         if args.sparse is not None:
             options["activity_regularizer"] = Call("fastnn.regularizers.L1", [args.sparse])
         name = "fastnn.Autoencoder"

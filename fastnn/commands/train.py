@@ -16,7 +16,16 @@ from .evaluate import class_rows
 from .files import HISTORY, MODEL, write_history
 
 REPORT = "report.html"
-_TOLD = ("recipe", "normalize", "sparse", "validation_split", "seed")  # settings of the report besides a recipe's
+_TOLD = (
+    "recipe",
+    "normalize",
+    "noise",
+    "masking",
+    "tied",
+    "sparse",
+    "validation_split",
+    "seed",
+)  # settings of the report besides a recipe's
 _ABOUT = """\
 Train a multi-layer perceptron or an autoencoder, on a data set of images or on a table in a file.
 
@@ -140,6 +149,22 @@ def _add_network(group):
         help=f"widths of the hidden layers, of the encoder in an autoencoder (default: {_default('hidden')})",
     )
     group.add_argument("--code", type=COUNT, metavar="UNITS", help="width of an autoencoder's code (default: 32)")
+    deviation = number(float, "a number of at least 0", 0.0, float("inf"), below=True)
+    group.add_argument(
+        "--noise",
+        type=deviation,
+        metavar="DEVIATION",
+        help="noise on an autoencoder's inputs in training (default: none)",
+    )
+    group.add_argument(
+        "--masking",
+        type=SHARE,
+        metavar="SHARE",
+        help="share of an autoencoder's inputs to hide in training (default: 0)",
+    )
+    group.add_argument(
+        "--tied", action="store_true", default=None, help="the decoder's weights are the encoder's, transposed"
+    )
     group.add_argument(
         "--sparse", type=RATE, metavar="RATE", help="penalty on the code's absolute values, as 0.0001 (default: none)"
     )
