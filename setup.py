@@ -30,8 +30,8 @@ if SANITIZE:
     FLAGS += ["-O1", "-g1", "-fno-omit-frame-pointer", f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
 on_x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 VARIANTS = X86 if on_x86 else {"generic": []}
-HEADERS = [f"{FOLDER}/{name}" for name in ("tile.h", "transpose.h", "elementary.h", "pool.h")]
-PARTS = "engine net panels epilogues updates gemm losses step probes"
+HEADERS = [f"{FOLDER}/{name}" for name in ("tile.h", "transpose.h", "elementary.h", "gather.h", "noise.h", "pool.h")]
+PARTS = "engine net panels epilogues updates gemm losses step probes penalties clipping noise tied"
 
 
 def extension(name, flags=(), macros=()):

@@ -2,8 +2,8 @@
 
 Reading order: `layout` (where everything lies), `microkernel` (the register tile), `matmul` (loops of tiles),
 `activations`, `losses`, `optimizers` (the compiled twins of the tables), `batch` (rows in and out), `step` (forward
-and backward), `weights` (their gradients and updates), `engine` (the entry), `threads` (the team), `cache` (compiled
-code on disk), `contract` (what the package exports).
+and backward), `weights` (their gradients and updates), `penalties`, `noise` and `tied` (what the name says), `engine`
+(the entry), `threads` (the team), `cache` (compiled code on disk), `contract` (what the package exports).
 
 Compiled code is entered by every thread of a team of our own, so Numba's threading layers are neither used nor
 chosen: it is safe from several Python threads and after a fork, whatever the layer. Compiling takes some seconds,
