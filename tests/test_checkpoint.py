@@ -295,6 +295,7 @@ HOSTILE = st.one_of(
 )
 
 
+@pytest.mark.filterwarnings("ignore:.*metrics of its user's own:UserWarning")
 @MUTATED
 @given(data=st.data())
 def test_a_lying_description_is_refused_with_a_right_hash(one, data):
