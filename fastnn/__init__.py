@@ -32,6 +32,7 @@ __all__ = [
     "constraints",
     "datasets",
     "initializers",
+    "keras",
     "kernels",
     "layers",
     "load",
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 # Loaded when first used, so that `import fastnn` stays fast.
-_LAZY = ("datasets", "plot")
+_LAZY = ("datasets", "keras", "plot")
 
 
 def __getattr__(name):

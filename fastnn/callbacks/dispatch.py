@@ -56,10 +56,10 @@ class CallbackList:
 
     def __init__(self, callbacks, verbose, model, params, identity):
         self.history = next((c for c in callbacks if isinstance(c, History)), None) or History()
-        self._progress = progress.make(verbose)
+        self._progress = next((c for c in callbacks if isinstance(c, progress.Progress)), None) or progress.make(verbose)
         self._backup = next((c for c in callbacks if isinstance(c, BackupAndRestore)), None)
-        others = [c for c in callbacks if c is not self.history and c is not self._backup]
-        self._users = [c for c in (self.history, *others) if not isinstance(c, progress.Progress)]
+        others = [c for c in callbacks if c not in (self.history, self._backup, self._progress)]
+        self._users = [self.history, *others]
         self._all = [self.history, self._progress, *others, *([self._backup] if self._backup else [])]
         self._model = model
         self._identity = identity

@@ -94,9 +94,12 @@ class ModelCheckpoint(Monitor):
         if not self._is_due(epoch, logs, path):
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self.model.save(path)
+        self._write(path)
         if self.verbose:
             print(f"Epoch {epoch + 1}: finished saving model to {path}", flush=True)
+
+    def _write(self, path):
+        self.model.save(path)
 
     def _is_due(self, epoch, logs, path):
         if not self.save_best_only:

@@ -1,0 +1,44 @@
+"""Tensors that stand for samples while a model is put together, and the chains that they make."""
+
+
+class KerasTensor:
+    """What a layer makes of what it was called on.
+
+    Attributes
+    ----------
+    shape : tuple
+        Batch axis first: ``(None, ...)``.
+    dtype : str
+    """
+
+    dtype = "float32"
+
+    def __init__(self, shape, layer, source):
+        self.shape, self._layer, self._source = shape, layer, source
+
+    ndim = property(lambda self: len(self.shape))
+    name = property(lambda self: self._layer.name)
+
+    def __repr__(self):
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+
+def only(tensors, what):
+    """Return the tensor of a list of one; more are refused."""
+    if isinstance(tensors, dict) or (isinstance(tensors, (list, tuple)) and len(tensors) != 1):
+        raise ValueError(f"{what} takes one tensor, got {len(tensors)}: models are chains, one input and one output")
+    return tensors[0] if isinstance(tensors, (list, tuple)) else tensors
+
+
+def chain(inputs, outputs):
+    """Return the layers from one tensor to another, in order."""
+    for tensor in (inputs, outputs):
+        if not isinstance(tensor, KerasTensor):
+            raise TypeError(f"Model takes tensors of Input and of layers, got {tensor!r}")
+    found, tensor = [], outputs
+    while tensor is not inputs:
+        if tensor._source is None:
+            raise ValueError(f"the output {outputs!r} does not follow from the input {inputs!r}")
+        found.append(tensor._layer)
+        tensor = tensor._source
+    return found[::-1]

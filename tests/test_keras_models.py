@@ -1,0 +1,231 @@
+"""Scripts with the names of Keras: models, shared layers, arguments, printed lines. Keras itself is not needed."""
+
+import re
+
+import numpy as np
+import pytest
+
+from fastnn import keras
+from fastnn.keras import Input, Model, Sequential, layers
+from fastnn.keras.layers import Dense, Dropout, Flatten
+
+RNG = np.random.default_rng(0)
+X = RNG.random((96, 6), np.float32)
+LABELS = (X[:, 0] * 2.99).astype(np.int64)
+
+
+def classifier(**options):
+    keras.utils.set_random_seed(3)
+    model = Sequential([Input((6,)), Dense(8, activation="relu"), Dropout(0.1), Dense(3, activation="softmax")])
+    options = {"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **options}
+    model.compile(**options)
+    return model
+
+
+def relu(z):
+    return np.maximum(z, 0)
+
+
+# ---------------------------------------------------------------------------------------------- structure
+
+
+def test_every_way_to_give_a_shape():
+    for first in (
+        [Input(shape=(6,)), Dense(4)],
+        [Input(batch_shape=(None, 6)), Dense(4)],
+        [layers.InputLayer(input_shape=(6,)), Dense(4)],
+        [Dense(4, input_dim=6)],
+        [Dense(4, input_shape=(6,))],
+    ):
+        model = Sequential(first)
+        assert model.input_shape == (None, 6)
+        assert model.output_shape == (None, 4)
+        assert model.count_params() == 28
+    late = Sequential([Dense(4)])
+    assert not late.built
+    late.compile("sgd", "mse")
+    late.fit(X, X[:, :4], verbose=0)
+    assert late.count_params() == 28
+
+
+def test_layers_share_their_weights_with_every_model():
+    start = Input((6,))
+    code = Dense(2, activation="tanh", name="code")(start)
+    out = Dense(6)(code)
+    whole, encoder = Model(start, out), Model(start, code)
+    codes = Input((2,))
+    decoder = Model(codes, whole.layers[-1](codes))
+    assert [type(layer).__name__ for layer in decoder.layers] == ["InputLayer", "Dense"]
+    before = encoder.predict(X, verbose=0)
+    whole.compile("adam", "mse")
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(encoder.predict(X, verbose=0))
+
+    whole.fit(X, X, epochs=2, verbose=0, callbacks=[Look()])
+    after = encoder.predict(X, verbose=0)
+    assert np.abs(after - before).max() > 1e-4
+    assert np.abs(seen[0] - before).max() > 1e-4  # within the fit too
+    np.testing.assert_array_equal(seen[1], after)
+    np.testing.assert_allclose(decoder.predict(after, verbose=0), whole.predict(X, verbose=0), atol=1e-6)
+    decoder.compile("sgd", "mse")
+    decoder.fit(after, X, verbose=0)  # and the other way round
+    kernel, bias = whole.layers[-1].get_weights()
+    np.testing.assert_allclose(whole.predict(X, verbose=0), after @ kernel + bias, atol=1e-5)
+    whole.get_layer("code").set_weights([np.zeros((6, 2)), np.ones(2)])
+    np.testing.assert_allclose(encoder.predict(X, verbose=0), np.tanh(1.0), atol=1e-6)
+
+
+def test_models_in_models_and_a_subclass():
+    encoder = Sequential([Flatten(), Dense(3, activation="relu")])
+    decoder = Sequential([Dense(6), layers.Reshape((2, 3))])
+
+    class Autoencoder(Model):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.decoder = encoder, decoder
+
+        def call(self, inputs):
+            return self.decoder(self.encoder(inputs))
+
+    model = Autoencoder()
+    model.compile("adam", "mse")
+    images = X.reshape(-1, 2, 3)
+    first = model.fit(images, images, epochs=1, verbose=0).history["loss"][0]
+    assert model.fit(images, images, epochs=20, verbose=0).history["loss"][-1] < first
+    assert model.layers[1:] == [encoder, decoder]
+    found = model.predict(images, verbose=0)
+    assert found.shape == images.shape
+    np.testing.assert_allclose(decoder(encoder(images)), found, atol=1e-6)
+    (k1, b1), (k2, b2) = encoder.get_weights(), decoder.get_weights()
+    np.testing.assert_allclose(found.reshape(-1, 6), relu(X @ k1 + b1) @ k2 + b2, atol=1e-5)
+    np.testing.assert_allclose(model.evaluate(images, images, verbose=0), ((found - images) ** 2).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Model([Input((2,)), Input((2,))], Input((2,))), "one input and one output"),
+        (lambda: Model(Input((2,)), Dense(1)(Input((2,)))), "does not follow"),
+        (lambda: Sequential([Input((2, 3)), Dense(1)]), "put a Flatten"),
+        (lambda: Dense(3, kernel_size=2), "kernel_size=2; supported are units"),
+        (lambda: Dense(3, bias_constraint="max_norm"), "bias_constraint='max_norm'"),
+        (lambda: Dropout(0.1, noise_shape=(1,)), "noise_shape"),
+        (lambda: keras.optimizers.Adam(use_ema=True), "use_ema=True"),
+        (lambda: keras.optimizers.Adam(rate=0.1), "unknown argument rate=0.1; supported are learning_rate"),
+        (lambda: keras.losses.MeanSquaredError(reduction="sum"), "reduction='sum'"),
+        (lambda: classifier(loss_weights=[1.0]), "loss_weights"),
+        (lambda: classifier().fit(X, LABELS, validation_steps=3), "validation_steps=3"),
+        (lambda: classifier().evaluate(X, LABELS, steps=3), "steps=3"),
+        (lambda: setattr(Dense(3), "trainable", False), "cannot be frozen"),
+        (lambda: layers.Conv2D, "has no 'Conv2D'; supported are Activation"),
+        (lambda: keras.ops, "has no 'ops'; supported are Input"),
+    ],
+)
+def test_what_is_not_supported_is_refused_in_one_line(make, said):
+    with pytest.raises((TypeError, ValueError, AttributeError), match=re.escape(said)) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_import_that_fails_says_what_there_is():
+    with pytest.raises(ImportError, match=r"keras.layers has no 'Conv2D'; supported are Activation, Dense"):
+        from fastnn.keras.layers import Conv2D  # noqa: F401
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+
+def test_images_are_not_scaled():
+    images = np.full((4, 2, 2), 200, np.uint8)
+    model = Sequential([Input((2, 2)), Flatten(), Dense(1, kernel_initializer="ones")])
+    np.testing.assert_array_equal(model.predict(images, verbose=0), 800.0)
+
+
+def test_the_same_seed_gives_the_same_model():
+    first, second = (classifier().fit(X, LABELS, epochs=2, verbose=0).history for _ in range(2))
+    assert first == second
+    assert list(first) == ["accuracy", "loss"]
+    keras.utils.set_random_seed(4)
+    other = Dense(3)
+    other(Input((6,)))
+    keras.utils.set_random_seed(5)
+    another = Dense(3)
+    another(Input((6,)))
+    assert np.abs(other.get_weights()[0] - another.get_weights()[0]).max() > 0.1
+
+
+def test_train_on_batch_is_a_fit_of_one_batch():
+    one, many = classifier(), classifier()
+    one.set_weights(many.get_weights())
+    for start in range(0, 96, 32):
+        rows = slice(start, start + 32)
+        expected = one.test_on_batch(X[rows], LABELS[rows])
+        loss, accuracy = one.train_on_batch(X[rows], LABELS[rows])
+        assert 0 <= accuracy <= 1 and abs(loss - expected[0]) < 0.3  # dropout
+    many.fit(X, LABELS, batch_size=32, shuffle=False, verbose=0)
+    assert one.history is None
+    assert one._network.step == many._network.step == 3
+    assert np.abs(one.predict_on_batch(X) - many.predict_on_batch(X)).max() < 0.05
+    assert set(one.train_on_batch(X, LABELS, return_dict=True)) == {"loss", "accuracy"}
+
+
+def test_old_spellings():
+    model = classifier(optimizer=keras.optimizers.SGD(lr=0.5))
+    assert model.optimizer.lr == model.optimizer.learning_rate == 0.5
+    assert len(model.fit(X, LABELS, nb_epoch=3, verbose=0).epoch) == 3
+    one_hot = keras.utils.np_utils.to_categorical(LABELS, 4)
+    assert one_hot.shape == (96, 4)
+    np.testing.assert_array_equal(one_hot.argmax(axis=1), LABELS)
+    np.testing.assert_array_equal(keras.utils.to_categorical([[1], [0]]), [[0, 1], [1, 0]])
+    with pytest.raises(ValueError, match=r"\[0, 2\), got 0 to 2"):
+        keras.utils.to_categorical([0, 2], 2)
+
+
+def test_losses_are_functions_too():
+    p = np.array([[0.2, 0.8], [0.5, 0.5]])
+    np.testing.assert_allclose(keras.losses.mse(p, p + 0.5), [0.25, 0.25], rtol=1e-6)
+    expected = -np.log([0.8, 0.5])
+    np.testing.assert_allclose(keras.losses.sparse_categorical_crossentropy([1, 0], p), expected, rtol=1e-6)
+    np.testing.assert_allclose(keras.losses.CategoricalCrossentropy()([[0, 1], [1, 0]], p), expected.mean(), rtol=1e-6)
+    np.testing.assert_allclose(keras.losses.binary_crossentropy([[1], [0]], [[0.8], [0.5]]), expected, rtol=1e-6)
+    model = Sequential([Input((6,)), Dense(6)])
+    model.compile(keras.optimizers.RMSprop(0.01), keras.losses.mean_squared_error, [keras.metrics.mae])
+    assert model.fit(X, X, verbose=0).history.keys() == {"loss", "mean_absolute_error"}
+    np.testing.assert_allclose(keras.activations.relu([-1.0, 2.0]), [0, 2])
+
+
+# ---------------------------------------------------------------------------------------------- printed lines
+
+
+def test_summary(capsys):
+    keras.backend.clear_session()
+    classifier().summary()
+    found = capsys.readouterr().out
+    assert found.startswith('Model: "sequential"\n┏')
+    assert "│ dense (Dense)                   │ (None, 8)              │            56 │\n" in found
+    assert "│ dropout (Dropout)               │ (None, 8)              │             0 │\n" in found
+    totals = " Total params: 83 (332.00 B)\n Trainable params: 83 (332.00 B)\n Non-trainable params: 0 (0.00 B)\n"
+    assert found.endswith(totals)
+
+
+def test_progress(capsys):
+    model = classifier()
+    model.fit(X, LABELS, epochs=2, verbose=2, validation_split=0.25)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[::2] == ["Epoch 1/2", "Epoch 2/2"]
+    number = r"\d+\.\d{4}(e-\d+)?"
+    names = " - ".join(f"{name}: {number}" for name in ("accuracy", "loss", "val_accuracy", "val_loss"))
+    assert re.fullmatch(rf"3/3 - \d+s - \d+(s|ms|us)/step - {names}", lines[1])
+    model.fit(X, LABELS)
+    last = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out.splitlines()[-1])
+    assert re.fullmatch(rf"3/3 ━{{20}} \d+s \d+(s|ms|us)/step - accuracy: {number} - loss: {number}", last.strip())
+    loss, accuracy = model.evaluate(X, LABELS)
+    last = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out)
+    assert last.strip().endswith(f"accuracy: {accuracy:.4f} - loss: {loss:.4f}")
+    model.predict(X)
+    assert "3/3" in capsys.readouterr().out
+    model.predict(X, verbose=0)
+    assert capsys.readouterr().out == ""
