@@ -87,6 +87,7 @@ setup(
         "fastnn.callbacks",
         "fastnn.commands",
         "fastnn.datasets",
+        "fastnn.keras",
         "fastnn.kernels",
         "fastnn.kernels.cython_backend",
         "fastnn.kernels.numba_backend",

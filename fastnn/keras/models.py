@@ -18,8 +18,10 @@ from .tensors import KerasTensor, chain, only
 _COMPILE = {"loss_weights": None, "weighted_metrics": None, "run_eagerly": False, "auto_scale_loss": True,
             "steps_per_execution": FREE, "jit_compile": FREE}  # fmt: skip
 _FIT = {"validation_steps": None, "validation_batch_size": FREE, "validation_freq": 1}
-_FIT_TAKES = ("x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split", "validation_data", "shuffle",
-              "class_weight", "sample_weight", "initial_epoch", "steps_per_epoch")  # fmt: skip
+_FIT_TAKES = (
+    "x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split", "validation_data", "shuffle",
+    "class_weight", "sample_weight", "initial_epoch", "steps_per_epoch",
+)  # fmt: skip
 _EVALUATE = {"steps": None, "callbacks": None}
 
 
