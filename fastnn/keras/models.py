@@ -99,6 +99,7 @@ class Model(engine.Sequential):
     layers = property(lambda self: list(self._parts), doc="The layers and models that it was put together from.")
 
     def add(self, layer):
+        """Refused: only a `Sequential` can grow."""
         raise AttributeError(f"{type(self).__name__} has no add: only a Sequential can grow")
 
     def get_layer(self, name=None, index=None):
@@ -382,9 +383,6 @@ class Sequential(Model):
         shape = first._input_shape if isinstance(first, Model) else first._declared or first._in
         if shape is not None:
             self._build_for(shape)
-
-    def pop(self):
-        raise AttributeError("Sequential.pop is not supported; supported are add and the layers of the constructor")
 
     def _grow(self, parts):
         tensor = self.output

@@ -1,0 +1,57 @@
+"""Files as Keras writes them, and what the models in them predict. Writes the folder keras_files beside this file.
+
+KERAS_BACKEND=jax python tests/values/keras_files.py    (keras 3.15.1)
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+FOLDER = Path(__file__).with_suffix("")
+
+
+def sequential():
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(6, activation="gelu", kernel_regularizer=keras.regularizers.L2(1e-3)),
+            layers.Dropout(0.2),
+            layers.Dense(5, kernel_initializer=keras.initializers.HeNormal(seed=1)),
+            layers.LeakyReLU(negative_slope=0.1),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    metrics = ["accuracy", keras.metrics.SparseCategoricalAccuracy(name="again")]
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=metrics)
+    return model
+
+
+def functional():
+    layers = keras.layers
+    start, codes = keras.Input((2, 2)), keras.Input((3,))
+    encoder = keras.Model(start, layers.Dense(3, activation="tanh")(layers.Flatten()(start)), name="encoder")
+    decoder = keras.Model(codes, layers.Reshape((2, 2))(layers.Dense(4, activation="sigmoid")(codes)), name="decoder")
+    return keras.Model(start, decoder(encoder(start)), name="autoencoder")
+
+
+def main():
+    keras.utils.set_random_seed(0)
+    x, labels = np.random.default_rng(0).random((24, 4), np.float32), np.arange(24) % 3
+    values = {"x": x, "labels": labels}
+    for make in (sequential, functional):
+        model, name = make(), make.__name__
+        data = x if make is sequential else x.reshape(-1, 2, 2)
+        if make is sequential:
+            model.fit(data, labels, epochs=2, shuffle=False, verbose=0)
+            values["loss"] = model.evaluate(data, labels, verbose=0)[0]
+        for ending in ("keras", "h5", "weights.h5"):
+            (model.save_weights if ending == "weights.h5" else model.save)(FOLDER / f"{name}.{ending}")
+        values[name] = model.predict(data, verbose=0)
+    np.savez(FOLDER / "values.npz", **values)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    main()
