@@ -31,6 +31,7 @@ __all__ = [
     "callbacks",
     "constraints",
     "datasets",
+    "export",
     "initializers",
     "keras",
     "kernels",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 # Loaded when first used, so that `import fastnn` stays fast.
-_LAZY = ("datasets", "keras", "plot")
+_LAZY = ("datasets", "export", "keras", "plot")
 
 
 def __getattr__(name):

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("h5py", reason="files of Keras need h5py")
 
-from fastnn import keras as ours  # noqa: E402
+from fastnn import keras as ours
 
 FOLDER = Path(__file__).parent / "values" / "keras_files"
 VALUES = np.load(FOLDER / "values.npz")

@@ -56,7 +56,8 @@ class CallbackList:
 
     def __init__(self, callbacks, verbose, model, params, identity):
         self.history = next((c for c in callbacks if isinstance(c, History)), None) or History()
-        self._progress = next((c for c in callbacks if isinstance(c, progress.Progress)), None) or progress.make(verbose)
+        given = next((c for c in callbacks if isinstance(c, progress.Progress)), None)
+        self._progress = given or progress.make(verbose)
         self._backup = next((c for c in callbacks if isinstance(c, BackupAndRestore)), None)
         others = [c for c in callbacks if c not in (self.history, self._backup, self._progress)]
         self._users = [self.history, *others]

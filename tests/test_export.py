@@ -1,0 +1,78 @@
+"""Weights to and from PyTorch, and ONNX, against PyTorch and onnxruntime where they are."""
+
+import numpy as np
+import pytest
+from fastnn.kernels.activations import BY_NAME
+from safetensors.numpy import load_file, save_file
+
+import fastnn
+from fastnn.layers import Activation, Dense, Dropout, Flatten
+
+X = np.random.default_rng(0).normal(size=(9, 2, 3)).astype(np.float32)
+
+
+def network():
+    layers = [
+        Flatten(input_shape=(2, 3)),
+        Dense(5, "relu"),
+        Dropout(0.3),
+        Dense(4, use_bias=False),
+        Dense(3, "softmax"),
+    ]
+    model = fastnn.Sequential(layers, seed=0)
+    model.set_weights([np.random.default_rng(1).normal(size=w.shape) for w in model.get_weights()])
+    return model
+
+
+def test_state_dict(tmp_path):
+    model, path = network(), tmp_path / "w.safetensors"
+    fastnn.export.to_torch_state_dict(model, path)
+    found = load_file(path)
+    assert {name: value.shape for name, value in found.items()} == {
+        "1.weight": (5, 6), "1.bias": (5,), "4.weight": (4, 5), "5.weight": (3, 4), "5.bias": (3,)
+    }  # fmt: skip
+    np.testing.assert_array_equal(found["4.weight"], model.layers[3].get_weights()[0].T)
+    other = network()
+    other.set_weights([np.zeros_like(w) for w in other.get_weights()])
+    fastnn.export.from_torch_state_dict(other, path)
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+    fastnn.export.to_torch_state_dict(model, path, names=["a", "b", "c"])
+    assert sorted(load_file(path)) == ["a.bias", "a.weight", "b.weight", "c.bias", "c.weight"]
+    with pytest.raises(ValueError, match=r"has the tensors .*'a.bias'.* the model needs .*'1.weight'"):
+        fastnn.export.from_torch_state_dict(other, path)
+    with pytest.raises(ValueError, match="3 different names"):
+        fastnn.export.to_torch_state_dict(model, path, names=["a", "b"])
+    save_file({"a": np.zeros(3)}, path)
+    with pytest.raises(ValueError, match="has the tensors"):
+        fastnn.export.from_torch_state_dict(other, path)
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+
+
+def test_pytorch_computes_the_same(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    from torch import nn
+
+    model, path = network(), tmp_path / "w.safetensors"
+    fastnn.export.to_torch_state_dict(model, path)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Dropout(0.3), nn.Linear(5, 4, bias=False),
+                           nn.Linear(4, 3), nn.Softmax(1)).eval()  # fmt: skip
+    module.load_state_dict({name: torch.tensor(value) for name, value in load_file(path).items()})
+    np.testing.assert_allclose(module(torch.tensor(X)).detach().numpy(), model.predict(X), atol=1e-5)
+
+
+CASES = [("Dense", name, None) for name in BY_NAME]
+CASES += [("Activation", name, None) for name in BY_NAME] + [
+    ("Activation", "elu", 0.5),
+    ("Activation", "leaky_relu", 0.4),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "alpha"), CASES)
+def test_onnx(kind, name, alpha, tmp_path):
+    pytest.importorskip("onnx", reason="needs onnx")
+    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    last = [Dense(4, name)] if kind == "Dense" else [Dense(4), Activation(name, alpha)]
+    model = fastnn.Sequential([Flatten(input_shape=(2, 3)), Dense(8, "tanh"), Dropout(0.2), *last], seed=0)
+    fastnn.export.to_onnx(model, tmp_path / "m.onnx")
+    session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": X})[0], model.predict(X), atol=1e-5)
