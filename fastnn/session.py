@@ -79,6 +79,13 @@ class Session:
         """Count batches from here on as those of an epoch."""
         self.epoch, self.first_step = epoch, self.network.step
 
+    def replan(self, plan):
+        """Go on with another plan, whose parameters and state are laid out like those of the one before."""
+        if plan is not self.plan:
+            self.sync(with_state=True)
+            self.plan = plan
+            self.reload()
+
     def begin_block(self, data, batches, batch_size):
         """Take the data of the next batches, of up to `batch_size` rows."""
         if batch_size > self.batch_size:

@@ -25,7 +25,7 @@ class Pace:
         self.batches = max(1, min(int(wish), 16 * batches))
 
 
-class _Epoch:
+class Epoch:
     """Runs one epoch and sums what its batches lost."""
 
     def __init__(self, session, pace, callbacks, results, batch_size):
@@ -124,7 +124,7 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
             session.begin_epoch(epoch)
             try:
                 with contextlib.closing(source.blocks(network.seed, network.epoch)) as blocks:
-                    logs = _Epoch(session, pace, callbacks, results, source.batch_size).run(blocks, model)
+                    logs = Epoch(session, pace, callbacks, results, source.batch_size).run(blocks, model)
                 if epoch == epochs - 1:
                     session.sync()  # so that an epoch that ruined the weights does not count as completed
             except FloatingPointError as error:

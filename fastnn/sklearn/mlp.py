@@ -1,0 +1,494 @@
+"""MLPClassifier and MLPRegressor."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+
+from .base import CONSTRAINTS, BaseMLP
+
+_PARAMETERS = """
+    hidden_layer_sizes : int or sequence of int, default (100,)
+        Widths of the hidden layers.
+    activation : str or list of str, default "relu"
+        Of the hidden layers, one for all or one each: "identity", "logistic", "tanh", "relu", and what else
+        `fastnn.layers.Activation` takes.
+    solver : {{"adam", "sgd", "lbfgs"}}, default "adam"
+    alpha : float, default 0.0001
+        The penalty on the weights, not the biases, is ``alpha / 2 * sum(W**2)`` divided by the samples of the batch, or
+        by the sum of their weights.
+    batch_size : int or "auto", default "auto"
+        "auto" is 200, or all samples if they are fewer. The solver "lbfgs" takes all at once.
+    learning_rate : {{"constant", "invscaling", "adaptive"}}, default "constant"
+        For "sgd". "invscaling" divides `learning_rate_init` by the `power_t`-th power of `t_` + 1; "adaptive" divides
+        the rate by 5 whenever training would end for want of progress, until it is 1e-6.
+    learning_rate_init : float, default 0.001
+    power_t : float, default 0.5
+    max_iter : int, default 200
+        Epochs, or iterations of "lbfgs", at most.
+    shuffle : bool, default True
+        Whether every epoch of "adam" and "sgd" has an order of its own.
+    random_state : int, RandomState or None, default None
+        Of weights, split, orders and dropout. Weights, split and orders are the ones that scikit-learn draws.
+    tol : float, default 1e-4
+        Training ends when the loss, or with `early_stopping` the validation score, has not become better by `tol` for
+        more than `n_iter_no_change` epochs. For "lbfgs", the largest element of a gradient that is taken for zero.
+    verbose : bool or int, default False
+        Whether to print the loss of every iteration.
+    warm_start : bool, default False
+        Whether `fit` goes on from the weights there are.
+    momentum : float, default 0.9
+    nesterovs_momentum : bool, default True
+        These two are for "sgd".
+    early_stopping : bool, default False
+        Whether to hold `validation_fraction` of the samples out, or take `X_val` and `y_val`, and keep the weights that
+        score best there. Not for "lbfgs".
+    validation_fraction : float, default 0.1
+    beta_1 : float, default 0.9
+    beta_2 : float, default 0.999
+    epsilon : float, default 1e-8
+        These three are for "adam".
+    n_iter_no_change : int or inf, default 10
+    max_fun : int, default 15000
+        Evaluations of the loss that "lbfgs" may make.
+    dropout : float or list of float, default 0.0
+        Share of every hidden layer's outputs to drop in training: one for all or one each. Not for "lbfgs".{extra}
+    backend : {{"auto", "cython", "numba", "numpy"}}, default "auto"
+        What computes.
+    threads : int, optional
+        By default ``FASTNN_NUM_THREADS`` or the CPUs that this process may use. Results do not depend on it.
+
+    Attributes
+    ----------{attributes}
+    loss_ : float
+        Of the last epoch.
+    best_loss_ : float or None
+        None with `early_stopping`.
+    loss_curve_ : list of float, shape (n_iter_,)
+        Not for "lbfgs", like the next three.
+    validation_scores_ : list of float, shape (n_iter_,), or None
+        {score}
+    best_validation_score_ : float or None
+    t_ : int
+        Samples seen in training.
+    coefs_ : list of ndarray, shape (n_layers_ - 1,)
+        Weights (n_in, n_out) of every layer. They and `intercepts_` may be set.
+    intercepts_ : list of ndarray, shape (n_layers_ - 1,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray, shape (n_features_in_,)
+        If X has names of features.
+    n_iter_ : int
+    n_layers_ : int
+    n_outputs_ : int
+    out_activation_ : str
+
+    Notes
+    -----
+    float64 inputs are computed in float64, all others in float32. Sparse inputs are made dense a few rows at a time.
+    With `sample_weight` and several batches an epoch, `alpha` is divided by the average sum of a batch's weights.
+"""
+
+
+def _document(cls, **texts):
+    head, _, tail = cls.__doc__.partition("    {parameters}\n")
+    cls.__doc__ = head + _PARAMETERS.lstrip("\n").format(**texts) + tail
+    return cls
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """A classifier: a multi-layer perceptron with the interface of scikit-learn's.
+
+    The output is a softmax for several classes, and a logistic function for two classes and for several labels a
+    sample.
+
+    Parameters
+    ----------
+    {parameters}
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastnn.sklearn import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> bool(MLPClassifier(max_iter=300, tol=1e-3, random_state=0).fit(X, y).score(X, y) > 0.9)
+    True
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        **CONSTRAINTS,
+        "loss": [StrOptions({"log_loss", "squared_error"})],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+    _y_options = {}  # noqa: RUF012
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        loss="log_loss",
+        dropout=0.0,
+        class_weight=None,
+        backend="auto",
+        threads=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.loss = loss
+        self.dropout = dropout
+        self.class_weight = class_weight
+        self.backend = backend
+        self.threads = threads
+
+    # ------------------------------------------------------------------------------------------ fitting
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, callbacks=None):
+        """Train.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix}, shape (n, features)
+        y : array-like, shape (n,), or (n, labels) of zeros and ones
+        sample_weight : array-like, shape (n,), optional
+        X_val, y_val : array-like, optional
+            Data to score after every epoch, and what `early_stopping` then looks at.
+        callbacks : list of fastnn.callbacks.Callback, optional
+            Their logs have "loss" and, with data to validate, "val_score".
+
+        Returns
+        -------
+        MLPClassifier
+            Itself.
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val, callbacks)
+
+    @available_if(lambda self: self._check_solver())
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Train for one epoch, with the optimizer's state of the last call.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        classes : array-like, shape (n_classes,), optional
+            All there will ever be in y; the first call needs them.
+
+        Returns
+        -------
+        MLPClassifier
+            Itself.
+        """
+        if _check_partial_fit_first_call(self, classes):
+            self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def _encode(self, y, incremental):
+        """Return targets as bool, shape (n, outputs)."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+        else:
+            classes = unique_labels(y)
+            if self.warm_start and set(classes) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                    f"Previously got {self.classes_}, `y` has {classes}"
+                )
+            if len(np.setdiff1d(classes, self.classes_)):
+                raise ValueError(f"y has the classes {classes}, but they were said to be {self.classes_}")
+        return self._label_binarizer.transform(y).astype(bool)
+
+    def _weigh(self, y, sample_weight):
+        if self.class_weight is None:
+            return sample_weight
+        by_class = compute_sample_weight(self.class_weight, y)
+        return by_class if sample_weight is None else by_class * sample_weight
+
+    def _output_activation(self):
+        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+
+    def _stratify(self, y):
+        return y if self.n_outputs_ == 1 else None
+
+    def _decode(self, y):
+        return self._label_binarizer.inverse_transform(y)
+
+    def _decode_outputs(self, outputs):
+        return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
+
+    def _score(self, y, predicted, sample_weight):
+        return accuracy_score(y, predicted, sample_weight=sample_weight)
+
+    # ------------------------------------------------------------------------------------------ predicting
+
+    def predict(self, X):
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix}, shape (n, features)
+
+        Returns
+        -------
+        ndarray, shape (n,), or (n, labels)
+        """
+        return self._decode_outputs(self._outputs(X))
+
+    def predict_proba(self, X):
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix}, shape (n, features)
+
+        Returns
+        -------
+        ndarray, shape (n, classes)
+            In the order of `classes_`.
+        """
+        outputs = self._outputs(X)
+        return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of `predict_proba`."""
+        probabilities = self.predict_proba(X)
+        return np.log(probabilities, out=probabilities)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """A regressor: a multi-layer perceptron with the interface of scikit-learn's.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson", "absolute_error", "huber", "log_cosh"}, default "squared_error"
+        For a sample, the sum over the outputs; half of it for "squared_error". The outputs of "poisson" are
+        exponentials.
+    {parameters}
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import scale
+    >>> from fastnn.sklearn import MLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = MLPRegressor(max_iter=100, n_iter_no_change=5, random_state=0, solver="lbfgs", alpha=10, tol=0.1)
+    >>> bool(model.fit(X, scale(y)).score(X, scale(y)) > 0.4)
+    True
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        **CONSTRAINTS,
+        "loss": [StrOptions({"squared_error", "poisson", "absolute_error", "huber", "log_cosh"})],
+    }
+    _y_options = {"y_numeric": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        dropout=0.0,
+        backend="auto",
+        threads=None,
+    ):
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.dropout = dropout
+        self.backend = backend
+        self.threads = threads
+
+    # ------------------------------------------------------------------------------------------ fitting
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, callbacks=None):
+        """Train.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix}, shape (n, features)
+        y : array-like, shape (n,) or (n, outputs)
+        sample_weight : array-like, shape (n,), optional
+        X_val, y_val : array-like, optional
+            Data to score after every epoch, and what `early_stopping` then looks at.
+        callbacks : list of fastnn.callbacks.Callback, optional
+            Their logs have "loss" and, with data to validate, "val_score".
+
+        Returns
+        -------
+        MLPRegressor
+            Itself.
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val, callbacks)
+
+    @available_if(lambda self: self._check_solver())
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch, with the optimizer's state of the last call.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        MLPRegressor
+            Itself.
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def _encode(self, y, incremental):
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if self.loss == "poisson" and y.min() < 0:
+            raise ValueError(f"y must not be negative for loss='poisson', but its smallest value is {y.min()!r}")
+        return y.reshape(len(y), -1)
+
+    def _weigh(self, y, sample_weight):
+        return sample_weight
+
+    def _output_activation(self):
+        return "exp" if self.loss == "poisson" else "identity"
+
+    def _stratify(self, y):
+        return None
+
+    def _decode(self, y):
+        return y
+
+    def _decode_outputs(self, outputs):
+        return outputs.ravel() if self.n_outputs_ == 1 else outputs
+
+    def _score(self, y, predicted, sample_weight):
+        return r2_score(y, predicted, sample_weight=sample_weight)
+
+    # ------------------------------------------------------------------------------------------ predicting
+
+    def predict(self, X):
+        """Predict.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix}, shape (n, features)
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, outputs)
+        """
+        return self._decode_outputs(self._outputs(X))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+_document(
+    MLPClassifier,
+    extra="""
+    loss : {"log_loss", "squared_error"}, default "log_loss"
+        "squared_error" is the Brier score: that of the probabilities.
+    class_weight : dict, list of dict, "balanced" or None, default None
+        Weights of the classes; "balanced" makes them weigh the same together.""",
+    attributes="\n    classes_ : ndarray, shape (n_classes,)",
+    score="Accuracies, with `early_stopping` or data to validate.",
+)
+_document(
+    MLPRegressor,
+    extra="",
+    attributes="",
+    score="R2, with `early_stopping` or data to validate.",
+)

@@ -1,0 +1,186 @@
+"""From the parameters of an estimator to a `Sequential`, its plans and its data."""
+
+import dataclasses
+
+import numpy as np
+
+from ..kernels.plan import DENSE, OP_CODE, RATE_KERNEL_L2
+from ..layers import Dense, Dropout
+from ..mlp import per_layer
+from ..sequential import Sequential
+from ..sources import Data
+
+# scikit-learn's names of what has another name here.
+_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
+# Loss of an estimator -> the loss here, and what its mean over the outputs is multiplied by to be scikit-learn's sum
+# over the outputs, of which it takes the gradient.
+_LOSSES = {
+    "squared_error": ("mse", 0.5),
+    "absolute_error": ("mae", 1.0),
+    "huber": ("huber", 1.0),
+    "log_cosh": ("log_cosh", 1.0),
+    "poisson": ("poisson", 1.0),
+}
+# Values of a sparse matrix that are made dense at a time.
+_BLOCK = 1 << 22
+
+
+def loss_of(loss, out_activation, outputs):
+    """Return the name of the loss here, and the factor that makes it scikit-learn's."""
+    if loss == "log_loss":
+        if out_activation == "softmax":
+            return "sparse_categorical_crossentropy", 1.0
+        return "binary_crossentropy", float(outputs)
+    name, factor = _LOSSES[loss]
+    return name, factor * outputs
+
+
+def activation_name(name):
+    """Return the name here of an activation."""
+    return _ACTIVATIONS.get(name, name)
+
+
+def per_hidden(name, value, count):
+    """Return a parameter of the hidden layers as a list of one each."""
+    return per_layer(name, value.tolist() if isinstance(value, np.ndarray) else value, count)
+
+
+def build(sizes, activation, dropout, out_activation, **options):
+    """Make a network whose weights are zero.
+
+    Parameters
+    ----------
+    sizes : list of int
+    activation : str or list of str
+    dropout : float or list of float
+    out_activation : str
+    **options
+        Of `Sequential`.
+    """
+    n_inputs, *hidden, n_outputs = sizes
+    layers = []
+    for units, act, rate in zip(
+        [*hidden, n_outputs],
+        [*per_hidden("activation", activation, len(hidden)), out_activation],
+        [*per_hidden("dropout", dropout, len(hidden)), 0.0],
+        strict=True,
+    ):
+        shape = None if layers else (n_inputs,)
+        layers.append(Dense(units, activation_name(act), kernel_initializer="zeros", input_shape=shape))
+        if rate:
+            layers.append(Dropout(rate))
+    return Sequential(layers, **options)
+
+
+def load(model, coefs, intercepts):
+    """Give the network the weights of an estimator, unless it has them."""
+    parts = [np.ravel(part) for pair in zip(coefs, intercepts, strict=True) for part in pair]
+    params = np.concatenate(parts).astype(model.dtype, copy=False)
+    if params.shape != model.params.shape:
+        raise ValueError(f"coefs_ and intercepts_ hold {params.size} numbers, the network has {model.params.size}")
+    if not np.array_equal(params, model.params):
+        model._network.write(params)
+
+
+def weights(model):
+    """Return copies of the kernels and of the biases, as lists."""
+    values = model.get_weights()
+    return values[::2], values[1::2]
+
+
+def plan(model, l2):
+    """Return the plan of a compiled network with the penalty ``l2 * sum(W**2)`` on every kernel."""
+    base = model._make_plan(model._optimizer, model._loss, [], model._loss.kernel, 1.0, model._input_shape)
+    rates = base.rates.copy()
+    rates[base.ops[:, OP_CODE] == DENSE, RATE_KERNEL_L2] = l2
+    return dataclasses.replace(base, rates=rates)
+
+
+def dense(x, rows, dtype):
+    """Return rows of an array or of a CSR matrix as a C-contiguous array."""
+    x = x[rows]
+    return np.ascontiguousarray(x if isinstance(x, np.ndarray) else x.toarray(), dtype=dtype)
+
+
+def outputs(model, x):
+    """Compute the outputs (n, O) for an array or a CSR matrix (n, I)."""
+    if isinstance(x, np.ndarray):
+        return model.predict(x)
+    rows = max(1, _BLOCK // max(1, x.shape[1]))
+    parts = [model.predict(dense(x, part, model.dtype)) for part in _slices(x.shape[0], rows)]
+    return np.concatenate(parts)
+
+
+def _slices(n, size):
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def targets(y, loss, dtype):
+    """Return encoded targets (n, O) as the loss wants them."""
+    if loss == "sparse_categorical_crossentropy":
+        return y.argmax(axis=1).astype(np.int32)
+    return np.ascontiguousarray(y, dtype=dtype)
+
+
+class Rows:
+    """The rows of a fit, and the batches of an epoch.
+
+    The loss of a batch is the mean that its weights define, and `alpha` is divided by their sum, or by what that is on
+    average where there are several batches.
+
+    Parameters
+    ----------
+    x : ndarray or CSR matrix, shape (n, I)
+    y : ndarray, shape (n,) or (n, O)
+    sample_weight : ndarray, shape (n,), or None
+    factor : float
+        What the loss is multiplied by.
+    alpha : float
+    batch_size : int
+    dtype : numpy.dtype
+    """
+
+    def __init__(self, x, y, sample_weight, factor, alpha, batch_size, dtype):
+        self.sparse = not isinstance(x, np.ndarray)
+        self.x = x.tocsr() if self.sparse else np.ascontiguousarray(x, dtype=dtype)
+        self.y, self.sample_weight, self.factor, self.dtype = y, sample_weight, factor, np.dtype(dtype)
+        self.batch_size = batch_size
+        n = len(y)
+        mean = 1.0 if sample_weight is None else float(np.mean(sample_weight, dtype=np.float64))
+        rest = n % batch_size
+        self.l2, self.l2_of_rest = (
+            0.5 * alpha / (size * mean) if size and mean else 0.0 for size in (min(batch_size, n), rest)
+        )
+        self.full = n - rest
+
+    def __len__(self):
+        return len(self.y)
+
+    def _weights(self, order):
+        """Weights of all rows, such that each batch of the order has the mean `factor`."""
+        if self.sample_weight is None:
+            return None if self.factor == 1.0 else np.full(len(self), self.factor, self.dtype)
+        result = np.empty(len(self), self.dtype)
+        starts = np.arange(0, len(order), self.batch_size)
+        w = self.sample_weight[order].astype(np.float64)
+        counts = np.diff(np.append(starts, len(order)))
+        sums = np.add.reduceat(w, starts)
+        scale = self.factor * counts / np.where(sums > 0, sums, 1.0)
+        result[order] = w * np.repeat(scale, counts)
+        return result
+
+    def blocks(self, order):
+        """Yield data, the order to take its rows in, and the strength of the penalty, of all batches."""
+        weights = self._weights(order)
+        for part, l2 in ((order[: self.full], self.l2), (order[self.full :], self.l2_of_rest)):
+            if not len(part):
+                continue
+            if not self.sparse:
+                yield Data(self.x, self.y, weights), part, l2
+                continue
+            size = max(1, _BLOCK // max(1, self.x.shape[1]) // self.batch_size) * self.batch_size
+            for piece in _slices(len(part), size):
+                rows = part[piece]
+                y = np.ascontiguousarray(self.y[rows])
+                data = Data(dense(self.x, rows, self.dtype), y, None if weights is None else weights[rows])
+                yield data, np.arange(len(rows)), l2
