@@ -93,6 +93,7 @@ setup(
         "fastnn.kernels.numba_backend",
         "fastnn.metrics",
         "fastnn.plot",
+        "fastnn.sklearn",
     ],
     package_dir={"fastnn": "fastnn", "fastnn.kernels": "kernels"},
     ext_modules=modules,

@@ -84,8 +84,7 @@ class BaseMLP(BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         if first:
             self._initialize(sizes, X.dtype)
-        elif not incremental:
-            self.n_iter_ = 0
+        self.n_iter_ = 0
         if self.solver == "lbfgs":
             model = self._make_model(sizes, "sgd")
             solvers.lbfgs(self, model, self._rows(model, X, y, sample_weight, len(y)))
@@ -100,6 +99,8 @@ class BaseMLP(BaseEstimator):
         return self
 
     def _check_combination(self, X_val, y_val, callbacks, incremental):
+        if self.loss == "poisson" and "exponential" not in ACTIVATIONS:
+            raise ValueError("loss='poisson' needs exponential outputs, which fastnn's kernels do not have")
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together, but only one of them is given")
         if self.early_stopping and incremental:
@@ -112,7 +113,7 @@ class BaseMLP(BaseEstimator):
 
     def _initialize(self, sizes, dtype):
         """Draw the weights, and begin to count."""
-        self.n_iter_ = self.t_ = 0
+        self.t_ = 0
         self.n_layers_ = len(sizes)
         self.out_activation_ = self._output_activation()
         self.coefs_, self.intercepts_ = [], []
