@@ -1,6 +1,6 @@
 """The package: what the texts tell people to type, what a source distribution holds, and the public names."""
 
-import importlib
+import importlib.util
 import inspect
 import os
 import pkgutil
@@ -56,7 +56,7 @@ def test_nobody_is_told_to_install_the_name_of_somebody_else():
 
 
 def test_readme_examples_run(tmp_path):
-    first, second = re.findall(r"```python\n(.*?)```", README, re.S)
+    first, second, third = re.findall(r"```python\n(.*?)```", README, re.S)
     between = """
 import numpy as np
 assert accuracy > 0.83, accuracy
@@ -67,6 +67,9 @@ assert list(history.history) == ["loss", "accuracy", "val_loss", "val_accuracy"]
     tail = "\nassert len(model.history.epoch) == 2 and 'val_f1_score' in model.history.history"
     assert "epochs=30" in second
     code = first + between + second.replace("epochs=30", "epochs=2") + tail
+    if importlib.util.find_spec("sklearn"):
+        assert "early_stopping" in third
+        code += "\n" + third + "assert model.best_validation_score_ > 0.8"
     pytest.importorskip("matplotlib")
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -395,7 +395,7 @@ def test_accuracy_over_ten_seeds(name):
     x = x.astype(np.float32)  # in float64 the two are equal but for rounding
     order = np.random.default_rng(0).permutation(len(x))
     train, test = order[len(x) // 4 :], order[: len(x) // 4]
-    scores, rate = {ours: [], theirs: []}, {"learning_rate_init": 0.01}
+    scores = {ours: [], theirs: []}
     for module, found in scores.items():
         for seed in range(10):
             model = getattr(module, kind)(
