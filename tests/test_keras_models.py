@@ -144,6 +144,18 @@ def test_images_are_not_scaled():
     np.testing.assert_array_equal(model.predict(images, verbose=0), 800.0)
 
 
+def test_scaling_and_noise(tmp_path):
+    images = (X * 255).astype(np.uint8)
+    model = Sequential([Input((6,)), layers.Rescaling(1 / 255, 0.5), layers.GaussianNoise(0.1), Dense(3)])
+    kernel, bias = model.get_weights()
+    expected = (images / 255 + 0.5) @ kernel + bias
+    np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)  # no noise
+    model.compile("sgd", "mse")
+    kernel, bias = model.get_weights()
+    noisy = model.train_on_batch(images, np.zeros((96, 3)))
+    assert abs(noisy - (expected**2).mean()) > 1e-6
+
+
 def test_the_same_seed_gives_the_same_model():
     first, second = (classifier().fit(X, LABELS, epochs=2, verbose=0).history for _ in range(2))
     assert first == second

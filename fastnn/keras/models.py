@@ -12,7 +12,7 @@ from .. import sequential as engine
 from .. import sources, validation
 from . import display, losses, metrics, optimizers, seeds
 from .arguments import FREE, missing, refuse
-from .layers import Input, InputLayer, Layer
+from .base import Input, InputLayer, Layer
 from .tensors import KerasTensor, chain, only
 
 _COMPILE = {"loss_weights": None, "weighted_metrics": None, "run_eagerly": False, "auto_scale_loss": True,

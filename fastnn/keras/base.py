@@ -1,0 +1,280 @@
+"""What a layer is: called on tensors of `Input`, with weights that several models may share."""
+
+import copy
+import math
+
+import numpy as np
+
+from .. import validation
+from . import constraints, initializers, regularizers, seeds
+from .arguments import FREE, refuse
+from .tensors import KerasTensor, only
+
+_COMMON = ("name", "input_shape", "input_dim", "batch_input_shape")
+_DEFAULTS = {"trainable": True, "dtype": FREE, "autocast": True, "seed": FREE}
+
+
+class Layer:
+    """Base class of the layers.
+
+    Parameters
+    ----------
+    name : str, optional
+    input_shape, input_dim, batch_input_shape : tuple of int or int, optional
+        Shape of a sample, for the first layer of a `Sequential`; old spellings of an `Input` in front of it.
+    dtype : {"float32"}, optional
+
+    Attributes
+    ----------
+    input, output : KerasTensor
+        What the layer was last called on, and what came of it.
+    """
+
+    _takes = ()
+
+    def __init__(self, spec=None, name=None, **kwargs):
+        what = type(self).__name__
+        declared = {k: kwargs.pop(k) for k in _COMMON[1:] if kwargs.get(k) is not None}
+        kwargs = {k: v for k, v in kwargs.items() if k not in _COMMON}
+        refuse(what, kwargs, _DEFAULTS, (*self._takes, *_COMMON))
+        if kwargs.get("dtype") not in (None, "float32", np.float32):
+            raise ValueError(f"{what} computes in float32 only, got dtype={kwargs['dtype']!r}")
+        if len(declared) > 1:
+            raise ValueError(f"{what} takes one of input_shape, input_dim and batch_input_shape, got {declared}")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string, got {name!r}")
+        self.name = name or seeds.unique_name(seeds.snake_case(what))
+        self._spec = spec  # the engine's layer, of which every model has a copy; None for what is not computed
+        self._declared = None
+        for key, value in declared.items():
+            value = (value,) if key == "input_dim" else tuple(value)[1:] if key == "batch_input_shape" else value
+            self._declared = validation.shape(key, value)
+        self._in = self._out = self._values = self._home = None
+        self._version = 0  # counts the changes of the weights
+        self.input = self.output = None
+        self.trainable = True
+
+    def __setattr__(self, name, value):
+        if name == "trainable" and not value:
+            raise ValueError(f"the layer {self.name!r} cannot be frozen: trainable=False is not supported")
+        super().__setattr__(name, value)
+
+    # ------------------------------------------------------------------------------------------ shapes
+
+    def _check_input(self, shape):
+        """Raise unless the layer means for samples of that shape what it means in Keras."""
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the output for that of the input, both with the batch axis."""
+        return (None, *self._shape_after(tuple(input_shape)[1:]))
+
+    def _shape_after(self, shape):
+        return self._spec.compute_output_shape(shape)
+
+    @property
+    def built(self):
+        """Whether the weights exist."""
+        return self._in is not None
+
+    def _build(self, shape):
+        """Draw the weights for samples of that shape, unless they exist."""
+        self._check_input(shape)
+        if self.built:
+            if shape != self._in and self._spec is not None and self._spec.weight_specs(self._in):
+                raise ValueError(f"the layer {self.name!r} has weights for inputs {self._in}, got {shape}")
+            return
+        out = self._shape_after(shape)
+        self._values = [
+            initializer(size, seeds.generator(getattr(initializer, "seed", None))).astype(np.float32)
+            for _, size, initializer in self._specs(shape)
+        ]
+        self._in, self._out = shape, out
+
+    def _specs(self, shape):
+        return [] if self._spec is None else self._spec.weight_specs(shape)
+
+    @property
+    def input_shape(self):
+        """Shape of the input, batch axis first."""
+        return (None, *self._need_built()._in)
+
+    @property
+    def output_shape(self):
+        """Shape of the output, batch axis first."""
+        return (None, *self._need_built()._out)
+
+    def _need_built(self):
+        if not self.built:
+            raise ValueError(f"the layer {self.name!r} has never been called and has no shape and no weights yet")
+        return self
+
+    def __call__(self, inputs, training=None):
+        """Append the layer to the chain of a tensor.
+
+        Parameters
+        ----------
+        inputs : KerasTensor
+            From `Input` or another layer.
+
+        Returns
+        -------
+        KerasTensor
+        """
+        tensor = only(inputs, f"the layer {self.name!r}")
+        if not isinstance(tensor, KerasTensor):
+            raise TypeError(
+                f"the layer {self.name!r} can be called on tensors of Input only, got {type(tensor).__name__}"
+            )
+        self._build(tensor.shape[1:])
+        self.input = tensor
+        self.output = KerasTensor((None, *self._shape_after(tensor.shape[1:])), self, tensor)
+        return self.output
+
+    # ------------------------------------------------------------------------------------------ weights
+
+    def _copy(self):
+        """Return an engine's layer for a model."""
+        spec = copy.copy(self._spec)
+        spec.name = self.name
+        return spec
+
+    def count_params(self):
+        """Return the number of parameters."""
+        return sum(math.prod(size) for _, size, _ in self._specs(self._need_built()._in))
+
+    def get_weights(self):
+        """Return copies of the weights: for Dense the kernel (n_in, n_out), then the bias (n_out,)."""
+        if self._home is not None:
+            return self._home._copy_of(self).get_weights()
+        return [value.copy() for value in self._values or ()]
+
+    def set_weights(self, weights):
+        """Replace the weights, in every model that has the layer.
+
+        Raises
+        ------
+        ValueError
+            If they do not fit. Nothing has changed then.
+        """
+        specs = self._specs(self._need_built()._in)
+        values = [np.asarray(value, np.float32) for value in weights]
+        if [value.shape for value in values] != [size for _, size, _ in specs]:
+            raise ValueError(
+                f"the layer {self.name!r} has weights of the shapes {[size for _, size, _ in specs]}, got "
+                f"{[value.shape for value in values]}"
+            )
+        if self._home is not None:
+            self._home._copy_of(self).set_weights(values)
+        else:
+            self._values = [value.copy() for value in values]
+        self._version += 1
+
+    @property
+    def weights(self):
+        """The same as `get_weights`."""
+        return self.get_weights()
+
+    trainable_weights = weights
+
+    def get_config(self):
+        """Return the constructor's arguments as Keras writes them."""
+        config = {"name": self.name, "trainable": True, "dtype": "float32"}
+        if self._declared is not None:
+            config["batch_input_shape"] = [None, *self._declared]
+        return {**config, **self._config()}
+
+    def _config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        """Return a layer made from what `get_config` returned, here or in Keras."""
+        arguments = {}
+        for key, value in config.items():
+            if key == "dtype" and isinstance(value, dict):
+                value = value["config"]["name"]
+            elif isinstance(value, dict) and "class_name" in value:
+                value = _part(key, value)
+            arguments[key] = value
+        return cls(**arguments)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+class InputLayer(Layer):
+    """Names the shape of a sample.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Without the batch axis. `input_shape` is an old spelling.
+    batch_shape : tuple of int, optional
+        With the batch axis, which must be None.
+    name : str, optional
+    """
+
+    _takes = ("shape", "batch_shape")
+
+    def __init__(self, shape=None, batch_shape=None, name=None, input_shape=None, **kwargs):
+        refuse("InputLayer", kwargs, {**_DEFAULTS, "batch_size": None, "sparse": False, "ragged": False,
+                                      "optional": False}, self._takes)  # fmt: skip
+        given = [
+            s for s in (shape, input_shape, None if batch_shape is None else tuple(batch_shape)[1:]) if s is not None
+        ]
+        if len(given) != 1:
+            raise ValueError("Input needs a shape: one of shape=(4,) and batch_shape=(None, 4)")
+        super().__init__(name=name, dtype=kwargs.get("dtype"))
+        self._in = self._out = validation.shape("shape", given[0])
+        self._values = []
+        self.input = self.output = KerasTensor((None, *self._in), self, None)
+
+    def _shape_after(self, shape):
+        return shape
+
+    def get_config(self):
+        return {
+            "batch_shape": [None, *self._in],
+            "dtype": "float32",
+            "sparse": False,
+            "ragged": False,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = {"batch_input_shape" if k == "batch_shape" else k: v for k, v in config.items()}
+        return cls(batch_shape=config.pop("batch_input_shape"), **config)
+
+
+def Input(shape=None, batch_size=None, dtype=None, name=None, batch_shape=None, tensor=None, **kwargs):
+    """Return a tensor that stands for samples of a shape, to call layers on."""
+    if tensor is not None:
+        raise ValueError("Input does not support tensor=")
+    return InputLayer(shape, batch_shape, name, batch_size=batch_size, dtype=dtype, **kwargs).output
+
+
+def described(part, module):
+    """Describe an initializer, a regularizer or a constraint as Keras does; None as None."""
+    if part is None:
+        return None
+    config = {**part.get_config(), **({"axis": 0} if module == "constraints" else {})}
+    if module == "initializers" and type(part).__name__ not in ("Zeros", "Ones"):
+        config.setdefault("seed", None)
+    name = type(part).__name__
+    return {"module": f"keras.{module}", "class_name": name, "config": config, "registered_name": None}
+
+
+_PARTS = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
+
+
+def _part(key, description):
+    """Return what `described` described, here or in Keras."""
+    module = _PARTS.get(key.rpartition("_")[2])
+    name = description["class_name"]
+    if module is None or name not in module.CLASSES:
+        raise ValueError(
+            f"{key} is {name}, which is not supported; supported are {', '.join(module.CLASSES if module else [])}"
+        )
+    config = {k: v for k, v in description["config"].items() if k not in ("input_axes", "output_axes", "dtype")}
+    return module.CLASSES[name](**config)
