@@ -285,7 +285,6 @@ CLASSES = {
         Reshape,
         GaussianNoise,
         Rescaling,
-        ,
     )
 }
 __all__ = ["Input", "Layer", *CLASSES]
