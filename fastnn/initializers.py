@@ -42,7 +42,7 @@ class Initializer:
         -------
         ndarray of float64
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define __call__(self, shape, rng)")
 
     def get_config(self):
         """Return the constructor's arguments as a dict that JSON can hold."""

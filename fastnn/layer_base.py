@@ -42,7 +42,7 @@ class Layer:
 
     def emit(self, builder):
         """Append the layer to a `fastnn.kernels.PlanBuilder`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define emit(self, builder)")
 
     def get_config(self):
         """Return the constructor's arguments as a dict that JSON can hold."""

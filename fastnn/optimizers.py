@@ -39,6 +39,11 @@ class Optimizer:
     global_clipnorm : float, optional
         The gradient is scaled so that the norm of all of it is this at most. Of these three one may be given.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not a finite number in its range.
+
     Attributes
     ----------
     name : str
@@ -126,12 +131,7 @@ class SGD(Optimizer):
     nesterov : bool, default False
         Whether the momentum is Nesterov's.
     **clipping
-        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is not a finite number in its range.
+        As for `Optimizer`.
     """
 
     name = "sgd"
@@ -159,12 +159,7 @@ class Adam(Optimizer):
     epsilon : float, default 1e-7
         Above 0.
     **clipping
-        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is not a finite number in its range.
+        As for `Optimizer`.
     """
 
     name = "adam"
@@ -184,19 +179,10 @@ class AdamW(Adam):
     learning_rate : float or LearningRateSchedule, default 0.001
     weight_decay : float, default 0.004
         Not negative.
-    beta_1 : float, default 0.9
-        In [0, 1).
-    beta_2 : float, default 0.999
-        In [0, 1).
-    epsilon : float, default 1e-7
-        Above 0.
+    beta_1, beta_2, epsilon
+        As for `Adam`.
     **clipping
-        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is not a finite number in its range.
+        As for `Optimizer`.
     """
 
     name = "adamw"
@@ -217,12 +203,7 @@ class RMSprop(Optimizer):
     epsilon : float, default 1e-7
         Above 0.
     **clipping
-        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is not a finite number in its range.
+        As for `Optimizer`.
     """
 
     name = "rmsprop"
@@ -244,12 +225,7 @@ class Adagrad(Optimizer):
     epsilon : float, default 1e-7
         Above 0.
     **clipping
-        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is not a finite number in its range.
+        As for `Optimizer`.
     """
 
     name = "adagrad"
@@ -267,20 +243,10 @@ class Adamax(Adam):
 
     Parameters
     ----------
-    learning_rate : float or LearningRateSchedule, default 0.001
-    beta_1 : float, default 0.9
-        In [0, 1).
-    beta_2 : float, default 0.999
-        In [0, 1).
-    epsilon : float, default 1e-7
-        Above 0.
+    learning_rate, beta_1, beta_2, epsilon
+        As for `Adam`.
     **clipping
-        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is not a finite number in its range.
+        As for `Optimizer`.
     """
 
     name = "adamax"
@@ -293,20 +259,10 @@ class Nadam(Adam):
 
     Parameters
     ----------
-    learning_rate : float or LearningRateSchedule, default 0.001
-    beta_1 : float, default 0.9
-        In [0, 1).
-    beta_2 : float, default 0.999
-        In [0, 1).
-    epsilon : float, default 1e-7
-        Above 0.
+    learning_rate, beta_1, beta_2, epsilon
+        As for `Adam`.
     **clipping
-        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is not a finite number in its range.
+        As for `Optimizer`.
     """
 
     name = "nadam"
@@ -323,12 +279,7 @@ class Lion(Optimizer):
     beta_2 : float, default 0.99
         In [0, 1).
     **clipping
-        `clipnorm`, `clipvalue` or `global_clipnorm`, as for `Optimizer`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is not a finite number in its range.
+        As for `Optimizer`.
     """
 
     name = "lion"
@@ -354,11 +305,6 @@ class LBFGS(Optimizer):
         The fit ends when no element of the gradient is larger.
     max_line_search : int, default 20
         Evaluations that an iteration may take.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is not a finite number in its range.
     """
 
     name = "lbfgs"

@@ -25,8 +25,8 @@ class InputScaling(Layer):
         return True
 
     def factors(self, shape):
-        """Return factor and offset, float64, that broadcast with rows of samples of a shape."""
-        raise NotImplementedError
+        """Return factor and the pair of offsets before and after it, float64, which broadcast with rows of a shape."""
+        raise NotImplementedError(f"{type(self).__name__} does not define factors(self, shape)")
 
     def apply(self, rows, shape):
         """Return rows (n, width) of samples of a shape, scaled, float64."""
@@ -59,7 +59,10 @@ def _spread(values, shape, name):
 
 
 class _Adapting(InputScaling):
-    """Finds two statistics of the data, by blocks in a fixed order."""
+    """Finds statistics of the data, by blocks in a fixed order.
+
+    Subclasses have ``_statistics(values)``, those of one block, ``_merge(a, b)`` of two, and ``_keep(*statistics)``.
+    """
 
     def __init__(self, axis, input_shape, name):
         super().__init__(name, input_shape)
@@ -103,15 +106,6 @@ class _Adapting(InputScaling):
         if total is None:
             raise ValueError(f"there are no data to adapt {self!r} to")
         self._keep(*(np.squeeze(value) if self.axis is None else value for value in total))
-
-    def _statistics(self, values):
-        raise NotImplementedError
-
-    def _merge(self, a, b):
-        raise NotImplementedError
-
-    def _keep(self, *statistics):
-        raise NotImplementedError
 
 
 def _blocks(data, shape=None):

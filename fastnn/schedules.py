@@ -66,7 +66,7 @@ class LearningRateSchedule:
 
 
 class _Formula(LearningRateSchedule):
-    """A schedule with a formula for arrays of steps."""
+    """A schedule whose subclasses have ``_formula(steps)``, of an array (n,) of float64."""
 
     def __call__(self, step):
         steps = np.asarray(step)
@@ -75,9 +75,6 @@ class _Formula(LearningRateSchedule):
 
     def rates(self, step, count):
         return self._checked(self(np.arange(step, step + count)), step)
-
-    def _formula(self, steps):
-        raise NotImplementedError
 
 
 def _rate(name, value):

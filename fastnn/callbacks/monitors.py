@@ -41,6 +41,17 @@ class Monitor(Callback):
             )
         self._sign = 1.0 if mode == "min" else -1.0
 
+    def value(self, logs, what):
+        """Return the value, or None if the logs do not have it, after a warning that says what would have been done."""
+        current = (logs or {}).get(self.monitor)
+        if current is None:
+            warnings.warn(
+                f"{what} conditioned on metric `{self.monitor}` which is not available. Available metrics are: "
+                f"{','.join(logs or ())}",
+                stacklevel=3,
+            )
+        return current
+
     def is_improvement(self, value, reference):
         """Whether a value is better than the reference; anything but NaN is better than None."""
         if math.isnan(value) or reference is None:
@@ -111,15 +122,8 @@ class EarlyStopping(Monitor):
         self._reset()
 
     def on_epoch_end(self, epoch, logs=None):
-        current = (logs or {}).get(self.monitor)
-        if current is None:
-            warnings.warn(
-                f"Early stopping conditioned on metric `{self.monitor}` which is not available. Available metrics are: "
-                f"{','.join(logs or ())}",
-                stacklevel=2,
-            )
-            return
-        if epoch < self.start_from_epoch:
+        current = self.value(logs, "Early stopping")
+        if current is None or epoch < self.start_from_epoch:
             return
         if self.restore_best_weights and self.best_weights is None:
             # Should nothing ever improve, as with NaN, the first epoch's are the ones to come back to.
@@ -214,13 +218,8 @@ class ReduceLROnPlateau(Monitor):
         self._reset()
 
     def on_epoch_end(self, epoch, logs=None):
-        current = (logs or {}).get(self.monitor)
+        current = self.value(logs, "Learning rate reduction is")
         if current is None:
-            warnings.warn(
-                f"Learning rate reduction is conditioned on metric `{self.monitor}` which is not available. Available "
-                f"metrics are: {','.join(logs or ())}.",
-                stacklevel=2,
-            )
             return
         if self.cooldown_counter > 0:
             self.cooldown_counter -= 1

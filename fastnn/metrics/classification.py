@@ -177,13 +177,8 @@ class Recall(_Positives):
 
     Parameters
     ----------
-    thresholds : float, default 0.5
-        One number; none with `top_k`.
-    top_k : int, optional
-        Only the k largest outputs of a row can be positive.
-    class_id : int, optional
-        The only output to look at.
-    name : str, optional
+    thresholds, top_k, class_id, name
+        As for `Precision`.
     """
 
     identifier = "recall"
