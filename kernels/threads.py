@@ -1,9 +1,11 @@
 """How many threads to use."""
 
+import functools
 import os
 from pathlib import Path
 
 
+@functools.cache  # reading it takes longer than a step of a small network
 def _cgroup_cpus(root="/sys/fs/cgroup"):
     """CPUs that the control group's quota allows, or None where there is no quota."""
     try:
