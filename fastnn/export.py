@@ -102,7 +102,7 @@ def from_torch_state_dict(model, path, names=None):
 
 # ---------------------------------------------------------------------------------------------- ONNX
 
-_SIMPLE = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "Softplus"}
+_SIMPLE = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "Softplus", "exponential": "Exp"}
 
 
 def to_onnx(model, path):

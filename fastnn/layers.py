@@ -67,7 +67,8 @@ class Dense(Layer):
     units : int
         Number of outputs.
     activation : str, optional
-        "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "softmax" or "linear" (default).
+        "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "softmax", "exponential" or "linear"
+        (default).
     use_bias : bool, default True
     kernel_initializer : str or Initializer, default "glorot_uniform"
     bias_initializer : str or Initializer, default "zeros"

@@ -91,6 +91,7 @@ class Poisson(Loss):
     """Mean over the outputs of ``y - t * log(y + 1e-7)``. Targets t are counts (n, outputs); outputs y are positive."""
 
     name = kernel = "poisson"
+    parameter = 1e-7
 
 
 class KLDivergence(Loss):

@@ -109,6 +109,7 @@ ACTIVATIONS = (
     Activation("sigmoid", 7, _sigmoid, lambda z, y, dy, a: dy * (y * (1.0 - y))),
     Activation("softplus", 8, _softplus, lambda z, y, dy, a: dy * _sigmoid(z)),
     Activation("softmax", 9, _softmax, _softmax_grad, rowwise=True, ulps=8.0),
+    Activation("exponential", 10, lambda z, a: np.exp(z), lambda z, y, dy, a: dy * y),
 )
 
 BY_NAME = {row.name: row for row in ACTIVATIONS}

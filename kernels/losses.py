@@ -73,11 +73,11 @@ def _log_cosh(z, t, a):
 
 
 def _poisson(z, t, a):
-    return (z - t * np.log(z + EPSILON)).mean(axis=1)
+    return (z - t * np.log(z + a)).mean(axis=1)
 
 
 def _poisson_grad(z, t, a):
-    return (1.0 - t / (z + EPSILON)) / z.shape[1]
+    return (1.0 - t / (z + a)) / z.shape[1]
 
 
 def _kl_divergence(z, t, a):
@@ -175,7 +175,7 @@ LOSSES = (
     Loss("sparse_categorical_crossentropy", 4, _sparse, _sparse_grad, link="softmax", labels=True, **_LOGITS),
     Loss("huber", 5, _huber, _huber_grad, parameter=1.0),
     Loss("log_cosh", 6, _log_cosh, lambda z, t, a: np.tanh(z - t) / z.shape[1]),
-    Loss("poisson", 7, _poisson, _poisson_grad),
+    Loss("poisson", 7, _poisson, _poisson_grad, parameter=EPSILON),  # what is added to the output
     Loss("kl_divergence", 8, _kl_divergence, _kl_divergence_grad),
     # Targets of the next two are -1 and 1.
     Loss("hinge", 9, lambda z, t, a: np.maximum(1.0 - t * z, 0.0).mean(axis=1), _hinge_grad, threshold=0.0),

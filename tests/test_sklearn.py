@@ -59,6 +59,8 @@ def _data(kind):
         "labels": ("MLPClassifier", x, (x @ rng.normal(size=(64, 4)) > 0).astype(int)),
         "regression": ("MLPRegressor", x, y / 10.0),
         "outputs": ("MLPRegressor", x, x[:, 20:23] * 3.0),
+        "counts": ("MLPRegressor", x, y),
+        "counts, outputs": ("MLPRegressor", x, (x[:, 20:23] * 3.0).round()),
     }[kind]
 
 
@@ -74,7 +76,9 @@ SOLVERS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["several classes", "two classes", "labels", "regression", "outputs"])
+@pytest.mark.parametrize(
+    "kind", ["several classes", "two classes", "labels", "regression", "outputs", "counts", "counts, outputs"]
+)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_training_is_that_of_scikit_learn(kind, solver):
     name, x, y = _data(kind)
@@ -83,6 +87,8 @@ def test_training_is_that_of_scikit_learn(kind, solver):
             "scikit-learn gives its L-BFGS the gradient of another loss there: the sum, not the mean of outputs"
         )
     parameters = {"hidden_layer_sizes": (12, 7), "max_iter": 12, "random_state": 3, **SOLVERS[solver]}
+    if kind.startswith("counts"):
+        parameters["loss"] = "poisson"
     mine = getattr(ours, name)(**parameters).fit(x, y)
     other = getattr(theirs, name)(**parameters).fit(x, y)
     assert mine.n_iter_ == other.n_iter_
@@ -93,6 +99,8 @@ def test_training_is_that_of_scikit_learn(kind, solver):
     ) else np.testing.assert_array_equal(mine.predict(x), other.predict(x))
     if kind != "outputs":  # the penalty is averaged over the outputs here
         np.testing.assert_allclose(mine.loss_, other.loss_, rtol=1e-6)
+        if solver != "lbfgs":
+            np.testing.assert_allclose(mine.loss_curve_, other.loss_curve_, rtol=1e-6)
     if solver != "lbfgs":
         assert (mine.t_, mine.out_activation_, mine.n_layers_) == (other.t_, other.out_activation_, other.n_layers_)
         assert len(mine.loss_curve_) == mine.n_iter_
@@ -102,6 +110,22 @@ def test_training_is_that_of_scikit_learn(kind, solver):
             assert mine.best_loss_ is None
         else:
             assert mine.best_loss_ == min(mine.loss_curve_)
+
+
+def test_poisson_takes_no_negative_targets():
+    x, y = _digits(50)
+    with pytest.raises(ValueError, match=r"smallest value is -2\.0"):
+        ours.MLPRegressor("poisson").fit(x, y - 2.0)
+
+
+def test_poisson_with_outputs_that_underflow():
+    x = np.array([[-1.0], [-200.0], [1.0]], np.float32)
+    model = ours.MLPRegressor("poisson", 1, "identity", max_iter=1, learning_rate_init=1e-9).fit(x, [1.0, 0.0, 2.0])
+    model.coefs_ = [np.ones((1, 1), np.float32)] * 2
+    model.intercepts_ = [np.zeros(1, np.float32)] * 2
+    assert model.predict(x)[1] == 0.0
+    model.partial_fit(x, [1.0, 3.0, 2.0])
+    assert np.isfinite(model.loss_) and np.isfinite(model.coefs_[0]).all()
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -300,13 +324,13 @@ def test_backends(name):
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_warnings_and_errors():
     x, y = _digits(60)
-    with pytest.warns(ConvergenceWarning, match="maximum of 2 iterations"):
+    with pytest.warns(ConvergenceWarning, match=r"Stochastic Optimizer: Maximum iterations \(2\) reached"):
         ours.MLPClassifier(max_iter=2).fit(x, y)
-    with pytest.warns(ConvergenceWarning, match="L-BFGS did not converge"):
+    with pytest.warns(ConvergenceWarning, match="lbfgs failed to converge"):
         ours.MLPClassifier(max_iter=2, solver="lbfgs").fit(x, y)
     with pytest.raises(ValueError, match="non-finite parameter weights"):
         ours.MLPRegressor(max_iter=9).fit(x * 1e200, y)
-    with pytest.warns(UserWarning, match="batch_size=61 is more than the 60"), pytest.warns(ConvergenceWarning):
+    with pytest.warns(UserWarning, match="larger than sample size: 61, with 60"), pytest.warns(ConvergenceWarning):
         ours.MLPClassifier(max_iter=1, batch_size=61).fit(x, y)
 
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from ..autoencoder import Autoencoder
 from ..kernels.registry import MODULES
 from ..optimizers import Adam
+from .base import fit_context, store
 from .model import activation_name, per_hidden
 
 _DTYPES = (np.float32, np.float64)
@@ -102,22 +103,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         backend="auto",
         threads=None,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.code_activation = code_activation
-        self.output_activation = output_activation
-        self.learning_rate_init = learning_rate_init
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.contamination = contamination
-        self.verbose = verbose
-        self.backend = backend
-        self.threads = threads
+        store(self, locals())
 
     # ------------------------------------------------------------------------------------------ fitting
 
+    @fit_context
     def fit(self, X, y=None, *, callbacks=None):
         """Train.
 
@@ -133,7 +123,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         AutoencoderTransformer
             Itself.
         """
-        self._validate_params()
         X = np.ascontiguousarray(validate_data(self, X, dtype=_DTYPES))
         hidden = self.hidden_layer_sizes
         hidden = [int(size) for size in hidden] if hasattr(hidden, "__iter__") else [int(hidden)]
@@ -185,6 +174,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def score_samples(self, X):
         """Return the negative mean squared error of the reproduction of every sample (n,)."""
         return self._scores(self._check(X))
+
+    def score(self, X, y=None):
+        """Return the mean of `score_samples`: the greater, the better."""
+        return float(self.score_samples(X).mean())
 
     def decision_function(self, X):
         """Return `score_samples` minus `offset_` (n,): negative for outliers."""

@@ -4,7 +4,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -49,6 +49,15 @@ CONSTRAINTS = {
     "threads": [None, Interval(Integral, 1, None, closed="left")],
 }
 
+# Checks the parameters before `fit`, unless scikit-learn is configured not to.
+fit_context = _fit_context(prefer_skip_nested_validation=True)
+
+
+def store(estimator, arguments):
+    """Keep the arguments of a constructor as attributes."""
+    for name in estimator._get_param_names():
+        setattr(estimator, name, arguments[name])
+
 
 class BaseMLP(BaseEstimator):
     """Base class of `MLPClassifier` and `MLPRegressor`.
@@ -59,7 +68,6 @@ class BaseMLP(BaseEstimator):
     # ------------------------------------------------------------------------------------------ fitting
 
     def _fit(self, X, y, sample_weight=None, X_val=None, y_val=None, callbacks=None, incremental=False):
-        self._validate_params()
         callbacks = solvers.check_callbacks(callbacks)
         self._check_combination(X_val, y_val, callbacks, incremental)
         hidden = self.hidden_layer_sizes
@@ -70,7 +78,7 @@ class BaseMLP(BaseEstimator):
         X, y = validate_data(
             self, X, y, accept_sparse=_SPARSE, multi_output=True, dtype=_DTYPES, reset=first, **self._y_options
         )
-        labels, y = y, self._encode(y, incremental)
+        y = self._encode(y, incremental)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         validation = None
@@ -78,29 +86,27 @@ class BaseMLP(BaseEstimator):
             options = dict(accept_sparse=_SPARSE, multi_output=True, dtype=_DTYPES, reset=False)
             X_val, y_val = validate_data(self, X_val, y_val, **options, **self._y_options)
             validation = X_val.tocsr() if hasattr(X_val, "tocsr") else X_val, y_val, None
-        sample_weight = self._weigh(labels, sample_weight)
         self.n_outputs_ = y.shape[1]
         sizes = [X.shape[1], *(int(size) for size in hidden), self.n_outputs_]
         self._random_state = check_random_state(self.random_state)
         if first:
             self._initialize(sizes, X.dtype)
+        if self.solver in _STOCHASTIC and (first or not hasattr(self, "loss_curve_")):
+            self._begin_curves()
         self.n_iter_ = 0
         if self.solver == "lbfgs":
             model = self._make_model(sizes, "sgd")
             solvers.lbfgs(self, model, self._rows(model, X, y, sample_weight, len(y)))
         else:
-            if not incremental or not hasattr(self, "_model"):
-                model = self._make_model(sizes, solvers.optimizer(self))
-            else:
-                model = self._current_model()
+            going_on = incremental and hasattr(self, "_optimizer")
+            model = self._next_model(sizes) if going_on else self._make_model(sizes, solvers.optimizer(self))
+            self._optimizer = model.optimizer
             self._fit_stochastic(model, X, y, sample_weight, validation, callbacks, incremental)
-        self._model, self._optimizer = model, model.optimizer
+        self._model = model
         self.coefs_, self.intercepts_ = model_module.weights(model)
         return self
 
     def _check_combination(self, X_val, y_val, callbacks, incremental):
-        if self.loss == "poisson" and "exponential" not in ACTIVATIONS:
-            raise ValueError("loss='poisson' needs exponential outputs, which fastnn's kernels do not have")
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together, but only one of them is given")
         if self.early_stopping and incremental:
@@ -124,12 +130,11 @@ class BaseMLP(BaseEstimator):
             bound = np.sqrt((2.0 if model_module.activation_name(act) == "sigmoid" else 6.0) / (n_in + n_out))
             for values, shape in ((self.coefs_, (n_in, n_out)), (self.intercepts_, n_out)):
                 values.append(self._random_state.uniform(-bound, bound, shape).astype(dtype, copy=False))
-        if self.solver in _STOCHASTIC:
-            self.loss_curve_, self._no_improvement_count = [], 0
-            self.best_loss_ = None if self.early_stopping else np.inf
-            self.validation_scores_, self.best_validation_score_ = (
-                ([], -np.inf) if self.early_stopping else (None, None)
-            )
+
+    def _begin_curves(self):
+        self.loss_curve_, self._no_improvement_count, self._best = [], 0, None
+        self.best_loss_ = None if self.early_stopping else np.inf
+        self.validation_scores_, self.best_validation_score_ = ([], -np.inf) if self.early_stopping else (None, None)
 
     def _make_model(self, sizes, optimizer):
         """Make the network of the parameters, with the weights of the estimator."""
@@ -147,6 +152,22 @@ class BaseMLP(BaseEstimator):
         loss, _ = model_module.loss_of(self.loss, self.out_activation_, self.n_outputs_)
         model.compile(optimizer, loss)
         model_module.load(model, self.coefs_, self.intercepts_)
+        self._recipe = self._describe(sizes)
+        return model
+
+    def _describe(self, sizes):
+        return repr([sizes, self.activation, self.dropout, self.loss, self.backend, self.threads])
+
+    def _next_model(self, sizes):
+        """Return the network to go on with, whose optimizer is that of the last fit, with its state."""
+        old = self._model
+        trained = old.optimizer is self._optimizer  # not by L-BFGS
+        if trained and self._recipe == self._describe(sizes):
+            return self._current_model()
+        model = self._make_model(sizes, self._optimizer)
+        if trained:
+            model._network.replace(model.params, old._network.state)
+            model._network.step = old._network.step
         return model
 
     def _current_model(self):
@@ -159,18 +180,24 @@ class BaseMLP(BaseEstimator):
 
     def _rows(self, model, X, y, sample_weight, batch_size):
         loss, factor = model_module.loss_of(self.loss, self.out_activation_, self.n_outputs_)
+        missing, sample_weight = model_module.missing_of(self.loss, y), self._weigh(y, sample_weight)
         y = model_module.targets(y, loss, model.dtype)
-        return model_module.Rows(X, y, sample_weight, factor, float(self.alpha), batch_size, model.dtype)
+        return model_module.Rows(X, y, sample_weight, factor, float(self.alpha), batch_size, model.dtype, missing)
 
     def _fit_stochastic(self, model, X, y, sample_weight, validation, callbacks, incremental):
         if self.early_stopping and validation is None:
             X, y, sample_weight, validation = self._split(X, y, sample_weight)
         if validation is not None and self.validation_scores_ is None:
             self.validation_scores_, self.best_validation_score_ = [], -np.inf
+        if not self.early_stopping and self.best_loss_ is None:
+            self.best_loss_ = np.inf
         n = len(y)
         batch_size = min(200, n) if self.batch_size == "auto" else int(self.batch_size)
         if batch_size > n:
-            warnings.warn(f"batch_size={batch_size} is more than the {n} samples; all are one batch", stacklevel=4)
+            warnings.warn(
+                f"Got `batch_size` larger than sample size: {batch_size}, with {n} samples. All are one batch.",
+                stacklevel=4,
+            )
         rows = self._rows(model, X, y, sample_weight, min(batch_size, n))
         running = solvers.Stochastic(self, model, rows, validation, callbacks)
         running.run(int(self.max_iter), incremental)
@@ -220,7 +247,10 @@ class BaseMLP(BaseEstimator):
 
     def _check_solver(self):
         if self.solver not in _STOCHASTIC:
-            raise AttributeError(f"partial_fit needs a stochastic solver, 'adam' or 'sgd', not {self.solver!r}")
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers, 'adam' and 'sgd'; "
+                f"{self.solver} is not stochastic."
+            )
         return True
 
     def __sklearn_tags__(self):

@@ -4,12 +4,12 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import column_or_1d, compute_class_weight, compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
-from .base import CONSTRAINTS, BaseMLP
+from .base import CONSTRAINTS, BaseMLP, fit_context, store
 from .documentation import document
 
 
@@ -70,37 +70,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         backend="auto",
         threads=None,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.loss = loss
-        self.dropout = dropout
-        self.class_weight = class_weight
-        self.backend = backend
-        self.threads = threads
+        store(self, locals())
 
     # ------------------------------------------------------------------------------------------ fitting
 
+    @fit_context
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, callbacks=None):
         """Train.
 
@@ -122,6 +96,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._fit(X, y, sample_weight, X_val, y_val, callbacks)
 
     @available_if(lambda self: self._check_solver())
+    @fit_context
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Train for one epoch, with the optimizer's state of the last call.
 
@@ -137,6 +112,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         MLPClassifier
             Itself.
         """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' does not go with partial_fit, which does not see all samples; give the "
+                "weights as a dict"
+            )
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
         return self._fit(X, y, sample_weight, incremental=True)
@@ -156,13 +136,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                     f"Previously got {self.classes_}, `y` has {classes}"
                 )
             if len(np.setdiff1d(classes, self.classes_)):
-                raise ValueError(f"y has the classes {classes}, but they were said to be {self.classes_}")
+                raise ValueError(
+                    f"`y` has classes not in `self.classes_`, which are {self.classes_}; `y` has {classes}"
+                )
         return self._label_binarizer.transform(y).astype(bool)
 
     def _weigh(self, y, sample_weight):
         if self.class_weight is None:
             return sample_weight
-        by_class = compute_sample_weight(self.class_weight, y)
+        labels = self._decode(y)
+        if isinstance(self.class_weight, dict) and labels.ndim == 1:
+            # By all classes, for these rows need not have every one.
+            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            by_class = weights[np.searchsorted(self.classes_, labels)]
+        else:
+            by_class = compute_sample_weight(self.class_weight, labels)
         return by_class if sample_weight is None else by_class * sample_weight
 
     def _output_activation(self):
@@ -227,8 +215,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Parameters
     ----------
     loss : {"squared_error", "poisson", "absolute_error", "huber", "log_cosh"}, default "squared_error"
-        For a sample, the sum over the outputs; half of it for "squared_error". "poisson" raises ValueError as long as
-        the kernels have no exponential activation for its outputs.
+        For a sample, the sum over the outputs; half of it for "squared_error". "poisson" is half the Poisson deviance,
+        for targets that are not negative; the outputs are exponentials then.
     {parameters}
     Examples
     --------
@@ -278,36 +266,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         backend="auto",
         threads=None,
     ):
-        self.loss = loss
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.dropout = dropout
-        self.backend = backend
-        self.threads = threads
+        store(self, locals())
 
     # ------------------------------------------------------------------------------------------ fitting
 
+    @fit_context
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, callbacks=None):
         """Train.
 
@@ -329,6 +292,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return self._fit(X, y, sample_weight, X_val, y_val, callbacks)
 
     @available_if(lambda self: self._check_solver())
+    @fit_context
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch, with the optimizer's state of the last call.
 
@@ -348,7 +312,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if self.loss == "poisson" and y.min() < 0:
-            raise ValueError(f"y must not be negative for loss='poisson', but its smallest value is {y.min()!r}")
+            raise ValueError(f"y must not be negative for loss='poisson', but its smallest value is {float(y.min())!r}")
         return y.reshape(len(y), -1)
 
     def _weigh(self, y, sample_weight):
@@ -396,7 +360,7 @@ document(
     loss : {"log_loss", "squared_error"}, default "log_loss"
         "squared_error" is the Brier score: that of the probabilities.
     class_weight : dict, list of dict, "balanced" or None, default None
-        Weights of the classes; "balanced" makes them weigh the same together.""",
+        Weights of the classes in training; "balanced" makes them weigh the same together.""",
     attributes="\n    classes_ : ndarray, shape (n_classes,)",
     score="Accuracies, with `early_stopping` or data to validate.",
 )

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from .. import losses
 from ..kernels.plan import DENSE, OP_CODE, RATE_KERNEL_L2
 from ..layers import Dense, Dropout
 from ..mlp import per_layer
@@ -12,6 +13,12 @@ from ..sources import Data
 
 # scikit-learn's names of what has another name here.
 _ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
+
+
+class _Poisson(losses.Poisson):
+    parameter = 1e-30  # scikit-learn adds nothing to the outputs; this keeps those that underflow from a division by 0
+
+
 # Loss of an estimator -> the loss here, and what its mean over the outputs is multiplied by to be scikit-learn's sum
 # over the outputs, of which it takes the gradient.
 _LOSSES = {
@@ -19,20 +26,28 @@ _LOSSES = {
     "absolute_error": ("mae", 1.0),
     "huber": ("huber", 1.0),
     "log_cosh": ("log_cosh", 1.0),
-    "poisson": ("poisson", 1.0),
+    "poisson": (_Poisson(), 1.0),
 }
 # Values of a sparse matrix that are made dense at a time.
 _BLOCK = 1 << 22
 
 
 def loss_of(loss, out_activation, outputs):
-    """Return the name of the loss here, and the factor that makes it scikit-learn's."""
+    """Return the loss here, and the factor that makes it scikit-learn's."""
     if loss == "log_loss":
         if out_activation == "softmax":
             return "sparse_categorical_crossentropy", 1.0
         return "binary_crossentropy", float(outputs)
-    name, factor = _LOSSES[loss]
-    return name, factor * outputs
+    here, factor = _LOSSES[loss]
+    return here, factor * outputs
+
+
+def missing_of(loss, y):
+    """Return what the loss here lacks of scikit-learn's, by rows (n,), or None: it does not depend on the outputs."""
+    if loss != "poisson":
+        return None
+    y = y.astype(np.float64)
+    return (y * np.log(np.where(y > 0, y, 1.0)) - y).mean(axis=1)
 
 
 def activation_name(name):
@@ -138,13 +153,15 @@ class Rows:
     alpha : float
     batch_size : int
     dtype : numpy.dtype
+    missing : ndarray, shape (n,), or None
+        What is to be added to the losses of the rows, before the factor and the weights.
     """
 
-    def __init__(self, x, y, sample_weight, factor, alpha, batch_size, dtype):
+    def __init__(self, x, y, sample_weight, factor, alpha, batch_size, dtype, missing=None):
         self.sparse = not isinstance(x, np.ndarray)
         self.x = x.tocsr() if self.sparse else np.ascontiguousarray(x, dtype=dtype)
         self.y, self.sample_weight, self.factor, self.dtype = y, sample_weight, factor, np.dtype(dtype)
-        self.batch_size = batch_size
+        self.batch_size, self.missing = batch_size, missing
         n = len(y)
         mean = 1.0 if sample_weight is None else float(np.mean(sample_weight, dtype=np.float64))
         rest = n % batch_size
@@ -168,6 +185,13 @@ class Rows:
         scale = self.factor * counts / np.where(sums > 0, sums, 1.0)
         result[order] = w * np.repeat(scale, counts)
         return result
+
+    def missing_loss(self, order):
+        """Return what is to be added to the mean loss of an epoch in this order."""
+        if self.missing is None:
+            return 0.0
+        weights = self._weights(order)
+        return float(np.mean(self.missing if weights is None else self.missing * weights))
 
     def blocks(self, order):
         """Yield data, the order to take its rows in, and the strength of the penalty, of all batches."""

@@ -62,7 +62,8 @@ class Stochastic:
         steps = -(-len(rows) // rows.batch_size)
         params = {"epochs": int(estimator.max_iter), "steps": steps, "samples": len(rows)}
         self.hooks = dispatch.CallbackList(callbacks, 0, model, params, {})
-        self.best = None  # the parameters (P,) with the best validation score
+        if estimator.early_stopping and estimator._best is None:
+            estimator._best = model.params  # with the best validation score
 
     def run(self, max_iter, incremental):
         """Train for up to so many epochs."""
@@ -81,7 +82,7 @@ class Stochastic:
             self.session.sync()
             self.hooks.on_train_end({})
         except KeyboardInterrupt:
-            warnings.warn("Training was interrupted; the weights are those of that moment.", stacklevel=5)
+            warnings.warn("Training interrupted by user.", stacklevel=5)
         except FloatingPointError as error:
             self._diverged(error)
         finally:
@@ -91,8 +92,8 @@ class Stochastic:
                     self.session.settle()
                 finally:
                     network.live = None
-        if self.best is not None:
-            network.write(self.best)
+        if self.estimator.early_stopping:
+            network.write(self.estimator._best)
 
     def _diverged(self, error):
         """End in peace if there are better weights to go back to."""
@@ -127,7 +128,7 @@ class Stochastic:
             if incremental or self.model.stop_training:
                 return
         warnings.warn(
-            f"The maximum of {max_iter} iterations is reached, and training has not converged yet.",
+            f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached, and training has not converged yet.",
             ConvergenceWarning,
             stacklevel=6,
         )
@@ -139,6 +140,7 @@ class Stochastic:
         run = training.Epoch(self.session, self.pace, self.hooks, self.results, self.rows.batch_size)
         with contextlib.closing(self._blocks()) as blocks:
             logs = run.run(blocks, self.model)
+        logs["loss"] += self.rows.missing_loss(self.order)
         # scikit-learn reports a squared error as the mean over the outputs, though it descends the sum.
         if self.estimator.loss == "squared_error":
             logs["loss"] /= self.estimator.n_outputs_
@@ -163,7 +165,7 @@ class Stochastic:
             worse = score < estimator.best_validation_score_ + estimator.tol
             if score > estimator.best_validation_score_:
                 estimator.best_validation_score_ = score
-                self.best = self.model._network.host()
+                estimator._best = self.model._network.host()
         else:
             worse = estimator.loss_ > estimator.best_loss_ - estimator.tol
             estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
@@ -175,14 +177,15 @@ class Stochastic:
     def _converged(self):
         """Whether to stop, or go on with a lower rate."""
         estimator, optimizer = self.estimator, self.model.optimizer
-        what = "validation score" if estimator.early_stopping else "training loss"
-        message = f"The {what} did not improve by tol={estimator.tol} in {estimator.n_iter_no_change} iterations"
+        what = "Validation score" if estimator.early_stopping else "Training loss"
+        epochs = f"{estimator.n_iter_no_change} consecutive epochs"
+        message = f"{what} did not improve more than tol={estimator.tol:f} for {epochs}."
         adaptive = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
         stop = not adaptive or optimizer.learning_rate <= _LOWEST_RATE
         if not stop:
             optimizer.learning_rate = optimizer.learning_rate / _DIVISOR
         if estimator.verbose:
-            print(f"{message}: " + ("stopping." if stop else f"the learning rate is {optimizer.learning_rate:g} now."))
+            print(message, "Stopping." if stop else f"Setting learning rate to {optimizer.learning_rate:f}")
         return stop
 
 
@@ -217,7 +220,7 @@ class FullBatch:
                 sums = network.backend.loss_grad(space, some.x, some.y, some.weights, 0, 0, part)
                 loss += float(sums[0])
                 gradient += part.astype(np.float64) * len(some)
-        return loss / len(rows), gradient / len(rows)
+        return loss / len(rows) + rows.missing_loss(np.arange(len(rows))), gradient / len(rows)
 
 
 def lbfgs(estimator, model, rows):
@@ -239,7 +242,7 @@ def lbfgs(estimator, model, rows):
         raise ValueError(_NOT_FINITE)
     if not found.success:
         warnings.warn(
-            f"L-BFGS did not converge after {found.nit} iterations (status {found.status}: {found.message}). Raise "
+            f"lbfgs failed to converge after {found.nit} iterations (status {found.status}: {found.message}). Raise "
             f"max_iter={estimator.max_iter} or max_fun={estimator.max_fun}, or scale the data.",
             ConvergenceWarning,
             stacklevel=5,

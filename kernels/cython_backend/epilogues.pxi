@@ -30,6 +30,9 @@ cdef void activate_run(int code, real alpha, real *y, long n) noexcept nogil:
     elif code == SOFTPLUS:
         for i in range(n):
             y[i] = softplus(y[i])
+    elif code == EXPONENTIAL:
+        for i in range(n):
+            y[i] = exp_(y[i])
 
 
 cdef void backprop_run(int code, real alpha, const real *s, real *d, real kept, long n) noexcept nogil:
@@ -65,6 +68,9 @@ cdef void backprop_run(int code, real alpha, const real *s, real *d, real kept, 
     elif code == SOFTPLUS:
         for i in range(n):
             d[i] = d[i] * sigmoid(s[i])
+    elif code == EXPONENTIAL:
+        for i in range(n):
+            d[i] = d[i] * (s[i] * kept)
 
 
 cdef void drop_rows(const Op *op, long j, long r0, long r1, real *y) noexcept nogil:

@@ -60,7 +60,7 @@ cdef void elementwise_run(int loss, real a, const real *z, const real *t, real *
             v[i] = s + log1p_unit(exp_(-2 * s)) - LN2
     elif loss == POISSON:
         for i in range(n):
-            e = z[i] + LOSS_EPSILON
+            e = z[i] + a
             d[i] = (1 - t[i] / e) * scale
             v[i] = z[i] - t[i] * log_(e)
     elif loss == KL_DIVERGENCE:

@@ -84,6 +84,7 @@ ctypedef void (*pool_run_t)(pool_task task, void *argument, long n) noexcept nog
 cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     DENSE = 0, TIED = 2
     LINEAR = 0, RELU = 1, LEAKY_RELU = 2, ELU = 3, GELU = 4, SILU = 5, TANH = 6, SIGMOID = 7, SOFTPLUS = 8, SOFTMAX = 9
+    EXPONENTIAL = 10
     MSE = 0, MAE = 1, BINARY = 2, CATEGORICAL = 3, SPARSE = 4, HUBER = 5, LOG_COSH = 6, POISSON = 7, KL_DIVERGENCE = 8
     HINGE = 9, SQUARED_HINGE = 10, CATEGORICAL_HINGE = 11, COSINE = 12
     CATEGORICAL_ACCURACY = 0, BINARY_ACCURACY = 1, METRIC_MAE = 2, METRIC_MSE = 3

@@ -9,10 +9,12 @@ from .cache import inline, jit
 from .intrinsics import cast, outlined, positive
 from .maths import add, exp, expm1, largest, log1p, normal_cdf, tanh
 
-LINEAR, RELU, LEAKY_RELU, ELU, GELU, SILU, TANH, SIGMOID, SOFTPLUS, SOFTMAX = (
+LINEAR, RELU, LEAKY_RELU, ELU, GELU, SILU, TANH, SIGMOID, SOFTPLUS, SOFTMAX, EXPONENTIAL = (
     BY_NAME[name].code
-    for name in ("linear", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "softmax")
-)
+    for name in (
+        "linear", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus", "softmax", "exponential"
+    )
+)  # fmt: skip
 _DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 
 
@@ -83,6 +85,9 @@ def activate(code, alpha, z, y):
             y[i] = softplus(z[i])
     elif code == SOFTMAX:
         _softmax(z, y)
+    elif code == EXPONENTIAL:
+        for i in range(len(z)):
+            y[i] = exp(z[i])
     else:
         for i in range(len(z)):
             y[i] = z[i]
@@ -133,6 +138,9 @@ def activate_grad(code, alpha, z, d, scratch):
             total += d[i] * scratch[i]
         for i in range(len(z)):
             d[i] = scratch[i] * (d[i] - total)
+    elif code == EXPONENTIAL:
+        for i in range(len(z)):
+            d[i] = d[i] * exp(z[i])
 
 
 @inline

@@ -84,7 +84,7 @@ def _pointwise(code, a, z, t, gradient):
             gradient[j] = e + log1p(exp(-two * e)) - cast(a, math.log(2.0))
     elif code == POISSON:
         for j in range(n):
-            gradient[j] = z[j] - t[j] * math.log(z[j] + least)
+            gradient[j] = z[j] - t[j] * math.log(z[j] + a)
     elif code == KL_DIVERGENCE:
         for j in range(n):
             s, p = _within(least, one, t[j]), _within(least, one, z[j])
@@ -103,7 +103,7 @@ def _pointwise(code, a, z, t, gradient):
             gradient[j] = tanh(z[j] - t[j]) * share
     elif code == POISSON:
         for j in range(n):
-            gradient[j] = (one - t[j] / (z[j] + least)) * share
+            gradient[j] = (one - t[j] / (z[j] + a)) * share
     elif code == KL_DIVERGENCE:
         for j in range(n):
             gradient[j] = zero if z[j] < least or z[j] > one else -_within(least, one, t[j]) / z[j]

@@ -78,6 +78,7 @@ ACTIVATIONS = {
     "sigmoid": (lambda z, a: _sigmoid(z), lambda z, dy, a: dy * _sigmoid(z) * _sigmoid(-z)),
     "softplus": (lambda z, a: _softplus(z), lambda z, dy, a: dy * _sigmoid(z)),
     "softmax": (lambda z, a: _softmax(z), _softmax_backward),
+    "exponential": (lambda z, a: np.exp(z), lambda z, dy, a: dy * np.exp(z)),
 }
 
 
@@ -165,8 +166,8 @@ LOSSES = {
         lambda z, t, a: (2 * _sigmoid(2 * (z - t)) - 1) / z.shape[-1],
     ),
     "poisson": (
-        lambda z, t, a: np.mean(z, axis=-1) - np.mean(t * np.log(z + _EPSILON), axis=-1),
-        lambda z, t, a: (z + _EPSILON - t) / (z + _EPSILON) / z.shape[-1],
+        lambda z, t, a: np.mean(z, axis=-1) - np.mean(t * np.log(z + a), axis=-1),
+        lambda z, t, a: (z + a - t) / (z + a) / z.shape[-1],
     ),
     "kl_divergence": (
         _kl_divergence,
