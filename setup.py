@@ -30,8 +30,8 @@ if SANITIZE:
     FLAGS += ["-O1", "-g1", "-fno-omit-frame-pointer", f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
 on_x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 VARIANTS = X86 if on_x86 else {"generic": []}
-HEADERS = [f"{FOLDER}/{name}" for name in ("tile.h", "transpose.h", "elementary.h", "gather.h", "noise.h", "pool.h")]
-PARTS = "engine net panels epilogues updates gemm losses step probes penalties clipping noise tied"
+HEADERS = "tile transpose elementary gather noise normalization pool"
+PARTS = "engine net panels epilogues updates gemm losses step probes penalties clipping noise tied normalization"
 
 
 def extension(name, flags=(), macros=()):
@@ -39,7 +39,7 @@ def extension(name, flags=(), macros=()):
         f"fastnn.kernels.cython_backend.{name}",
         [f"{FOLDER}/{name}.pyx"],
         include_dirs=[FOLDER],
-        depends=HEADERS + [f"{FOLDER}/{part}.pxi" for part in PARTS.split()],
+        depends=[f"{FOLDER}/{name}.h" for name in HEADERS.split()] + [f"{FOLDER}/{name}.pxi" for name in PARTS.split()],
         extra_compile_args=FLAGS + list(flags),
         extra_link_args=["-pthread"] + [f"-fsanitize={SANITIZE}"] * bool(SANITIZE),
         define_macros=list(macros),

@@ -64,7 +64,7 @@ def parameters(plan, seed=SEED):
     """Draw parameters (P,) of a plan, Glorot-uniform weights and zero biases; float32 values in either dtype."""
     rng = np.random.default_rng(seed)
     params = np.zeros(plan.n_params, np.float32)
-    for _, n_in, n_out, _, start, _ in plan.ops:
+    for _, n_in, n_out, _, start, *_ in plan.ops:
         if start >= 0:
             limit = (6 / (n_in + n_out)) ** 0.5
             params[start : start + n_in * n_out] = rng.uniform(-limit, limit, n_in * n_out)

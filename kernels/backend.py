@@ -20,14 +20,15 @@ unless a function says so.
     weighted sum of the rows' losses, plus the penalties once for each row, and the sum of each metric. ``outputs[i]``
     (real, (len(order), O), or None) receives what training computed for row ``order[i]``, dropout included, through the
     plan's output activation. Stops before the update of the first batch whose loss is not finite and returns its
-    number, the rows of sums and outputs after it untouched; otherwise returns ``len(rates)``.
+    number, the rows of sums and outputs after it untouched; otherwise returns ``len(rates)``. The statistics of every
+    other batch go into the moving ones.
 `loss_grad(workspace, x, y, weights, seed, step, gradient)` -> sums
     One batch, all rows of x in order, in training mode: fills gradient (P,), real, of the mean weighted loss and the
-    penalties, not clipped, and returns the sums (float64, 1 + metrics). Changes nothing else. If the loss is not
-    finite, gradient is not specified.
+    penalties, not clipped, and returns the sums (float64, 1 + metrics). Changes nothing else, and the gradient by
+    moving statistics is 0. If the loss is not finite, gradient is not specified.
 `update(workspace, gradient, rate, step)`
     One optimiser step, number ``step + 1``, from the gradient given, with clipping before and constraints after it.
-    `loss_grad` then `update` equals one batch of `train`.
+    `loss_grad` then `update` equals one batch of `train`, but for the moving statistics, which stay.
 `evaluate(workspace, x, y, weights, sums)`
     Inference mode: writes the sums over all rows, as above, into sums (1 + metrics,). Rows are taken in order.
 `forward(workspace, x, first, last, out)`

@@ -6,28 +6,32 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from . import dropout, penalties
+from . import dropout, normalization, penalties
 from .activations import ACTIVATIONS
 from .losses import LOSSES, METRICS
 from .optimizers import OPTIMIZERS
 from .plan import (
+    BATCH_NORM,
     CLIP_GLOBAL,
     CLIP_NORM,
     CLIP_VALUE,
-    ELEMENTWISE,
+    LAYER_NORM,
     OP_ACTIVATION,
     OP_BIAS,
     OP_CODE,
     OP_IN,
+    OP_MOVING,
     OP_OUT,
     OP_WEIGHTS,
     RATE_ACTIVITY_L1,
     RATE_ALPHA,
     RATE_BIAS_L1,
     RATE_DROPOUT,
+    RATE_EPSILON,
     RATE_KEPT,
     RATE_KERNEL_L1,
     RATE_MAX_NORM,
+    RATE_MOMENTUM,
     RATE_NOISE,
     RATE_SPREAD,
     TIED,
@@ -35,6 +39,7 @@ from .plan import (
 )
 
 NAME = "numpy"
+_NORMS = {BATCH_NORM: 0, LAYER_NORM: 1}  # the axis of what is normalised together
 
 _blas = functools.cache(ThreadpoolController)
 
@@ -66,13 +71,21 @@ class Workspace:
         w, b = _views(self.params, op)
         return w, b, ACTIVATIONS[op[OP_ACTIVATION]], rate[RATE_ALPHA].item(), rate[RATE_DROPOUT].item()
 
+    def moving(self, i):
+        """The moving means and variances (2, O) of the batch normalisation i, a view."""
+        op = self.plan.ops[i]
+        return self.params[op[OP_MOVING] : op[OP_MOVING] + 2 * op[OP_OUT]].reshape(2, -1)
+
 
 def _views(flat, op):
-    if op[OP_CODE] == ELEMENTWISE:
-        return None, None
     n_in, n_out, start, bias = (int(op[i]) for i in (OP_IN, OP_OUT, OP_WEIGHTS, OP_BIAS))
-    w = flat[start : start + n_in * n_out]
-    w = w.reshape(n_out, n_in).T if op[OP_CODE] == TIED else w.reshape(n_in, n_out)
+    if start < 0:
+        w = None
+    elif op[OP_CODE] in _NORMS:
+        w = flat[start : start + n_out]
+    else:
+        w = flat[start : start + n_in * n_out]
+        w = w.reshape(n_out, n_in).T if op[OP_CODE] == TIED else w.reshape(n_in, n_out)
     return w, None if bias < 0 else flat[bias : bias + n_out]
 
 
@@ -134,14 +147,31 @@ def _loss(plan, z, t, w):
     return np.array([s.sum(dtype=np.float64) for s in (loss if w is None else loss * w, *metrics)])
 
 
+def _pre_activation(workspace, i, x, training):
+    """The pre-activation of operation i, and, of a normalisation, the normalised x, its factor and its moments."""
+    w, b, *_ = workspace.op(i)
+    code, found = workspace.plan.ops[i, OP_CODE], None
+    if code in _NORMS:
+        if code == BATCH_NORM and not training:
+            mean, variance = workspace.moving(i)
+        else:
+            mean, variance = normalization.moments(x, _NORMS[code])
+        x, factor = normalization.normalized(x, mean, variance, x.dtype.type(workspace.plan.rates[i, RATE_EPSILON]))
+        found = x, factor, mean, variance
+        z = x if w is None else x * w
+    else:
+        z = x if w is None else x @ w
+    return z if b is None else z + b, found
+
+
 def _forward(workspace, h, seed, step):
     """Training mode. Returns the last output and, per operation, what its backward pass needs."""
     tape = []
     for i in range(len(workspace.plan.ops)):
-        w, b, activation, alpha, rate = workspace.op(i)
+        _, _, activation, alpha, rate = workspace.op(i)
         rates = workspace.plan.rates[i]
         x = h
-        z = x if w is None else x @ w if b is None else x @ w + b
+        z, normed = _pre_activation(workspace, i, x, training=True)
         h = y = activation.forward(z, alpha)
         keep = None
         if rate:
@@ -151,18 +181,18 @@ def _forward(workspace, h, seed, step):
         if rates[RATE_NOISE] or rates[RATE_SPREAD]:
             noise = dropout.normal(seed, step, i, *y.shape)
             h = (y * (1.0 + rates[RATE_SPREAD] * noise) + rates[RATE_NOISE] * noise).astype(y.dtype)
-        tape.append((x, z, y, keep, noise))
+        tape.append((x, z, y, keep, noise, normed))
     return h, tape
 
 
-def _gradient(workspace, x, t, w, seed, step, gradient, out=None):
+def _gradient(workspace, x, t, w, seed, step, gradient, out=None, advance=False):
     """Fill `gradient` with that of the mean weighted loss of one batch, unless the loss is not finite, and `out` with
-    its outputs; the sums of loss and metrics."""
+    its outputs; the sums of loss and metrics. `advance`: whether the batch contributes to the moving statistics."""
     plan = workspace.plan
     z, tape = _forward(workspace, x, seed, step)
     sums = _loss(plan, z, t, w)
     sums[0] += len(x) * _penalty(workspace)
-    for i, (_, _, y, _, _) in enumerate(tape):
+    for i, (_, _, y, *_) in enumerate(tape):
         sums[0] += penalties.penalty(y, *_two(plan, i, RATE_ACTIVITY_L1), axis=1).sum(dtype=np.float64)
     if out is not None:
         after = ACTIVATIONS[plan.output_activation]
@@ -175,7 +205,7 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None):
         dy *= w[:, None]
     for i in reversed(range(len(plan.ops))):
         weights, _, activation, alpha, _ = workspace.op(i)
-        x, z, y, keep, noise = tape[i]
+        x, z, y, keep, noise, normed = tape[i]
         if keep is not None:
             dy = np.where(keep, dy * (1.0 / plan.rates[i, RATE_KEPT]), 0.0).astype(dy.dtype)
         if noise is not None:
@@ -185,7 +215,15 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None):
             dy = dy + penalties.slope(y, l1 / len(z), l2 / len(z))
         dz = activation.backward(z, y, dy, alpha)
         dw, db = _views(gradient, plan.ops[i])
-        if dw is not None:
+        if normed is not None:
+            hat, factor, mean, variance = normed
+            axis = _NORMS[plan.ops[i, OP_CODE]]
+            dy = normalization.backprop(hat, factor, dz if weights is None else dz * weights, axis)
+            if dw is not None:
+                dw[...] = (dz * hat).sum(axis=0)
+            if advance and axis == 0:
+                normalization.advance(workspace.moving(i), mean, variance, plan.rates[i, RATE_MOMENTUM].item())
+        elif dw is not None:
             dw += x.T @ dz
             dy = dz @ weights.T if i else None
         else:
@@ -227,7 +265,8 @@ def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums, 
     for k, rate in enumerate(rates):
         rows = order[k * batch_size : (k + 1) * batch_size]
         out = None if outputs is None else outputs[k * batch_size : k * batch_size + len(rows)]
-        sums[k] = _gradient(workspace, *_batch(workspace, x, y, weights, rows), seed, step + k, gradient, out)
+        batch = _batch(workspace, x, y, weights, rows)
+        sums[k] = _gradient(workspace, *batch, seed, step + k, gradient, out, advance=True)
         if not np.isfinite(sums[k, 0]):
             return k
         _update(workspace, gradient, rate, step + k)
@@ -243,7 +282,9 @@ def _update(workspace, gradient, rate, step):
     plan = workspace.plan
     row = OPTIMIZERS[plan.optimizer]
     gradient = _clipped(plan, gradient)
-    row.update(workspace.params, gradient, tuple(workspace.state), plan.hyper.tolist(), float(rate), step + 1)
+    for part in plan.trained:
+        slots = tuple(slot[part] for slot in workspace.state)
+        row.update(workspace.params[part], gradient[part], slots, plan.hyper.tolist(), float(rate), step + 1)
     for i, op in enumerate(plan.ops):
         if plan.rates[i, RATE_MAX_NORM]:
             penalties.max_norm(_views(workspace.params, op)[0], plan.rates[i, RATE_MAX_NORM].item())
@@ -262,9 +303,8 @@ def _outputs(workspace, h, first, last):
     """Inference mode: what each of the operations first..last gives."""
     outputs = []
     for i in range(first, last + 1):
-        w, b, activation, alpha, _ = workspace.op(i)
-        z = h if w is None else h @ w if b is None else h @ w + b
-        h = activation.forward(z, alpha)
+        _, _, activation, alpha, _ = workspace.op(i)
+        h = activation.forward(_pre_activation(workspace, i, h, training=False)[0], alpha)
         outputs.append(h)
     return outputs
 

@@ -2,9 +2,11 @@
 
 A plan is a list of operation records. One record is ``y = dropout(activation(x W + b))`` (DENSE) or
 ``y = dropout(activation(x))`` (ELEMENTWISE); either part may be the identity. In a TIED record W is the transpose of an
-earlier DENSE record's, and its offset is that one's. All parameters of a network lie in one
-flat vector, operation by operation: W row-major (n_in, n_out), then b (n_out,). Optimiser state and gradients have the
-same layout. Everything a backend needs crosses the boundary as the arrays and numbers of this class.
+earlier DENSE record's, and its offset is that one's. In a BATCH_NORM and a LAYER_NORM record ``x W + b`` is gamma times
+the normalised x plus beta; see `normalization`. All parameters of a network lie in one flat vector, operation by
+operation: W row-major (n_in, n_out), or gamma (n_out,), then b (n_out,), then, of a BATCH_NORM, the moving means and
+the moving variances (n_out,), which no optimiser changes. Optimiser state and gradients have the same layout.
+Everything a backend needs crosses the boundary as the arrays and numbers of this class.
 """
 
 from dataclasses import dataclass
@@ -16,17 +18,19 @@ from . import activations, losses, optimizers
 DENSE = 0
 ELEMENTWISE = 1
 TIED = 2
+BATCH_NORM = 3
+LAYER_NORM = 4
 
 # Columns of Plan.ops (int64). An offset is an index into the flat parameter vector; -1: there is none.
-OP_CODE, OP_IN, OP_OUT, OP_ACTIVATION, OP_WEIGHTS, OP_BIAS = range(6)
+OP_CODE, OP_IN, OP_OUT, OP_ACTIVATION, OP_WEIGHTS, OP_BIAS, OP_MOVING = range(7)
 # Columns of Plan.rates (float64); see `penalties` for those from KERNEL_L1 on, of which 0 means none.
 RATES = (
     "alpha", "dropout", "kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "activity_l1", "activity_l2", "max_norm",
-    "kept", "gaussian_noise", "gaussian_dropout",
+    "kept", "gaussian_noise", "gaussian_dropout", "epsilon", "momentum",
 )  # fmt: skip
 (
     RATE_ALPHA, RATE_DROPOUT, RATE_KERNEL_L1, RATE_KERNEL_L2, RATE_BIAS_L1, RATE_BIAS_L2, RATE_ACTIVITY_L1,
-    RATE_ACTIVITY_L2, RATE_MAX_NORM, RATE_KEPT, RATE_NOISE, RATE_SPREAD,
+    RATE_ACTIVITY_L2, RATE_MAX_NORM, RATE_KEPT, RATE_NOISE, RATE_SPREAD, RATE_EPSILON, RATE_MOMENTUM,
 ) = range(len(RATES))  # fmt: skip
 _CLOSING = RATE_DROPOUT, RATE_ACTIVITY_L1, RATE_ACTIVITY_L2, RATE_NOISE, RATE_SPREAD
 # Elements of Plan.clip (float64), of which 0 means none.
@@ -39,12 +43,13 @@ class Plan:
 
     Attributes
     ----------
-    ops : ndarray of int64, shape (n_ops, 6)
-        One record an operation: code, inputs, outputs, activation, offset of W, offset of b.
-    rates : ndarray of float64, shape (n_ops, 12)
+    ops : ndarray of int64, shape (n_ops, 7)
+        One record an operation: code, inputs, outputs, activation, offset of W, of b and of the moving statistics.
+    rates : ndarray of float64, shape (n_ops, 14)
         One record an operation: the activation's alpha, the dropout rate, L1 and L2 of the kernel, of the bias and of
         the outputs before dropout, the largest norm of a column of the kernel, what dropout divides by what it keeps,
-        and the standard deviations of noise that is added to the outputs and of noise around one that multiplies them.
+        the standard deviations of noise that is added to the outputs and of noise around one that multiplies them,
+        and what a normalisation adds to a variance, and keeps of its moving statistics.
     output_activation : int
         Activation code that `forward` applies after the last operation and that training leaves out because the loss
         works on logits; LINEAR when there is none.
@@ -92,6 +97,13 @@ class Plan:
     def whole_gradient(self):
         """Whether an update needs all of the gradient first."""
         return bool(self.clip[CLIP_NORM] or self.clip[CLIP_GLOBAL] or (self.ops[:, OP_CODE] == TIED).any())
+
+    @property
+    def trained(self):
+        """Slices of the flat vector that an optimiser changes: all of it but the moving statistics."""
+        moving = self.ops[self.ops[:, OP_CODE] == BATCH_NORM]
+        starts = [0, *(moving[:, OP_MOVING] + 2 * moving[:, OP_OUT]).tolist()]
+        return list(map(slice, starts, [*moving[:, OP_MOVING].tolist(), self.n_params]))
 
     def source_of(self, i):
         """Number of the operation whose W is the transpose of that of the TIED operation `i`."""
@@ -145,12 +157,24 @@ class PlanBuilder:
 
     def tied(self, source, use_bias=True):
         """Append ``x W' + b``, with the W of the dense operation number `source`, which gives as much as this takes."""
-        _, n_in, n_out, _, weights, _ = self._ops[source]
+        _, n_in, n_out, _, weights, *_ = self._ops[source]
         if self._ops[source][OP_CODE] != DENSE or n_out != self.width:
             raise ValueError(f"operation {source} has no kernel ({n_in}, {self.width}), whose transpose could be used")
         bias = self.n_params
         self.n_params += n_in if use_bias else 0
         self._append(TIED, n_in, weights, bias if use_bias else -1)
+
+    def normalization(self, over, epsilon=1e-3, center=True, scale=True, momentum=0.99):
+        """Append a normalisation over the rows of the "batch", or over the outputs of the "layer" before it."""
+        n, start = self.width, self.n_params
+        bias = start + n * scale
+        end = bias + n * center
+        moving = end if over == "batch" else -1
+        self.n_params = end + (2 * n if over == "batch" else 0)
+        code = {"batch": BATCH_NORM, "layer": LAYER_NORM}[over]
+        self._append(code, n, start if scale else -1, bias if center else -1, moving)
+        self._rates[-1][RATE_EPSILON] = epsilon
+        self._rates[-1][RATE_MOMENTUM] = momentum if over == "batch" else 0.0
 
     def activation(self, name, alpha=None):
         """Append the activation `name` (a key of `activations.BY_NAME`)."""
@@ -185,10 +209,10 @@ class PlanBuilder:
         if not self._ops:
             self._append(ELEMENTWISE, self.width)
         for name, rate in rates.items():
-            codes = {"activity": (DENSE, ELEMENTWISE, TIED), "bias": (DENSE, TIED)}.get(
-                name.partition("_")[0], (DENSE,)
+            refused = {"activity": (), "bias": (ELEMENTWISE,), "kernel": (ELEMENTWISE, TIED)}.get(
+                name.partition("_")[0], (ELEMENTWISE, TIED, BATCH_NORM, LAYER_NORM)
             )
-            if self._ops[-1][OP_CODE] not in codes:
+            if self._ops[-1][OP_CODE] in refused:
                 raise ValueError(f"the last layer has no weights for {name} = {rate!r}")
             self._rates[-1][RATES.index(name)] = rate
 
@@ -196,8 +220,8 @@ class PlanBuilder:
         """Whether the last record takes nothing more, for its noise and penalties are about what it gives now."""
         return any(self._rates[-1][i] for i in _CLOSING)
 
-    def _append(self, code, units, weights=-1, bias=-1):
-        self._ops.append([code, self.width, units, activations.LINEAR, weights, bias])
+    def _append(self, code, units, weights=-1, bias=-1, moving=-1):
+        self._ops.append([code, self.width, units, activations.LINEAR, weights, bias, moving])
         self._rates.append([0.0] * len(RATES))
         self.width = units
 
@@ -244,7 +268,8 @@ class PlanBuilder:
             If the loss does not fit the last activation or has no parameter, a metric does not fit the loss, or a
             hyper-parameter is unknown to the optimiser.
         """
-        ops = [list(op) for op in self._ops] or [[ELEMENTWISE, self.width, self.width, activations.LINEAR, -1, -1]]
+        ops = [list(op) for op in self._ops]
+        ops = ops or [[ELEMENTWISE, self.width, self.width, activations.LINEAR, -1, -1, -1]]
         rates = [list(r) for r in self._rates] or [[0.0] * len(RATES)]
         row = losses.LOSS_BY_NAME[loss]
         if loss_parameter is not None and row.parameter is None:

@@ -67,10 +67,34 @@ REGULARIZED = {
     "clipped norms": ("9 35 l2:0.1 tanh 3nb", 45, 16, {"clip": (0, 0.05, 0), **ADAM}),
     "clipped norm": ("90 117 drop0.3 tanh 130 max:1.1 3", 45, 16, {"clip": (0, 0, 0.05), **ADAM}),
 }
+# Layers that bring their inputs to mean 0 and variance 1. The last batch has one row in some of them.
+NORMALIZED = {
+    "batch": ("7 20 bn relu drop0.3 5 tanh bn:0.5 3 softmax", 45, 16, SPARSE),
+    "layer": ("7 20 ln relu drop0.3 5 tanh ln 3 softmax", 45, 16, SPARSE),
+    "first and last": (
+        "7 bn 35 lnnb gelu bnng softmax 9 bnnbng:0.2",
+        33,
+        16,
+        {"metrics": ERRORS, "optimizer": "momentum"},
+    ),
+    "wide batch": ("40 170 bn relu 260nb bn tanh drop0.2 65 bn sigmoid", 257, 128, {"metrics": ERRORS, **ADAM}),
+    "wide layer": ("40 170 ln relu 260nb ln tanh drop0.2 65 ln sigmoid", 257, 128, {"metrics": ERRORS, **ADAM}),
+    "norms alone": ("70 bn ln tanh bn ln", 33, 16, {"optimizer": "momentum"}),
+    "penalties and norms": (
+        "40 150 bn l1:0.01 l2:0.1 bl2:0.1 tanh al2:0.1 130 ln l2:0.1 bl1:0.1 relu 3",
+        97,
+        48,
+        {"clip": (0.01, 0, 0), **ADAM},
+    ),
+    "clipped norms and norms": ("90 117 bn tanh 130nb lnnb 40 bnng 3", 97, 48, {"clip": (0, 0.05, 0), **ADAM}),
+    "clipped norm and norms": ("90 117 bn tanh 130nb lnnb 40 bnng 3", 97, 48, {"clip": (0, 0, 0.05), **ADAM}),
+    "tied and norms": ("50 31 bn tanh 3 ln tanh tied1nb bn tanh noise0.1 tied0 bn", 45, 16, ADAM),
+}
+EVERY = [*CASES, *REGULARIZED, *NORMALIZED]
 
 
 def make(name, dtype, **more):
-    text, n, batch, options = {**CASES, **THREADED, **REGULARIZED}[name]
+    text, n, batch, options = {**CASES, **THREADED, **REGULARIZED, **NORMALIZED}[name]
     return case(text, n, batch, dtype=dtype, **{**options, **more})
 
 
@@ -137,7 +161,7 @@ def test_arguments_by_name(backend):
 # Bit for bit
 
 
-@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
+@pytest.mark.parametrize("name", EVERY)
 def test_scratch_does_not_matter(backend, dtype, name):
     c = make(name, dtype)
     clean = every_result(backend, c)
@@ -145,13 +169,13 @@ def test_scratch_does_not_matter(backend, dtype, name):
         assert not differing(clean, every_result(backend, c, poison=byte)), f"scratch filled with {byte:#x} shows"
 
 
-@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
+@pytest.mark.parametrize("name", EVERY)
 def test_repeatable(backend, dtype, name):
     c = make(name, dtype)
     assert not differing(every_result(backend, c), every_result(backend, c))
 
 
-@pytest.mark.parametrize("name", [*THREADED, *REGULARIZED])
+@pytest.mark.parametrize("name", [*THREADED, *REGULARIZED, *NORMALIZED])
 def test_threads_do_not_matter(backend, dtype, name):
     c = make(name, dtype)
     alone = every_result(backend, c, threads=1)
@@ -169,7 +193,7 @@ def test_a_short_last_piece_waits_for_the_long_one(backend):
         assert all(same_bits(fit.forward(c.x), expected) for fit in fits[1:])
 
 
-@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
+@pytest.mark.parametrize("name", EVERY)
 def test_cuts_of_an_epoch_do_not_matter(backend, dtype, name):
     c = make(name, dtype)
     rng = np.random.default_rng(3)
@@ -187,7 +211,7 @@ def test_cuts_of_an_epoch_do_not_matter(backend, dtype, name):
     assert same_bits(whole.host(), parts.host())
 
 
-@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
+@pytest.mark.parametrize("name", EVERY)
 def test_read_only_arrays(backend, dtype, name):
     c = make(name, dtype)
     expected = every_result(backend, c)
@@ -239,7 +263,7 @@ def test_uint8_is_scaled(backend, dtype, text):
         assert not differing(results[0], other)
 
 
-@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
+@pytest.mark.parametrize("name", EVERY)
 def test_forward_in_stages(backend, dtype, name):
     c = make(name, dtype)
     fit, n_ops = Fit.of(backend, c), len(c.plan.ops)
@@ -282,7 +306,7 @@ def test_the_caller_keeps_its_arrays(backend, dtype):
     assert not differing(first, every_result(backend, c))
 
 
-@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
+@pytest.mark.parametrize("name", EVERY)
 def test_parameters_survive_the_way_there_and_back(backend, dtype, name):
     c = make(name, dtype)
     c.state[...] = np.random.default_rng(2).random(c.state.shape)
@@ -301,7 +325,7 @@ def test_a_resumed_fit_goes_on_as_if_never_stopped(backend, dtype, optimizer):
     assert same_bits(whole.host(), second.host())
 
 
-@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
+@pytest.mark.parametrize("name", EVERY)
 def test_loss_grad_and_inference_change_nothing(backend, dtype, name):
     c = make(name, dtype)
     fit = Fit.of(backend, c)
@@ -327,6 +351,64 @@ def test_what_goes_beyond_the_loss(backend, name):
     assert relative(every_result(backend, without)["params"], got["params"]) > 1e-3
 
 
+@pytest.mark.parametrize("name", NORMALIZED)
+def test_normalization(backend, name):
+    """Every result beside the reference's, which is held to the oracle network by the test of the modes."""
+    c = make(name, "float64")
+    got, expected = every_result(backend, c, threads=2), every_result(backends.REFERENCE, c)
+    for what in expected:
+        np.testing.assert_allclose(got[what], expected[what], rtol=1e-9, atol=1e-11, err_msg=what)
+
+
+def moving(c, params):
+    """The moving statistics in a parameter vector: those of all operations, one after the other."""
+    kept = np.ones(c.plan.n_params, bool)
+    for part in c.plan.trained:
+        kept[part] = False
+    return params[kept]
+
+
+@pytest.mark.parametrize("optimizer", [row.name for row in OPTIMIZERS])
+def test_moving_statistics(backend, dtype, optimizer):
+    """By the formula, batch by batch, and nothing of the optimizer's."""
+    c = case("300 bn:0.75", 70, 32, dtype=dtype, optimizer=optimizer, clip=(0.01, 0, 0))
+    c.x[:, 0] += 1000  # a variance is not a difference of large numbers
+    fit = Fit.of(backend, c)
+    expected = moving(c, c.params).astype(np.float64)
+    assert expected.shape == (600,)
+    for start in range(0, 70, 32):
+        x = c.x[start : start + 32].astype(np.float64)
+        expected = 0.75 * expected + 0.25 * np.concatenate([x.mean(axis=0), ((x - x.mean(axis=0)) ** 2).mean(axis=0)])
+    fit.train(c.x, c.y, c.weights)
+    params, state = fit.host()
+    np.testing.assert_allclose(moving(c, params), expected, rtol=1e-6 if dtype == np.float32 else 1e-11, atol=1e-7)
+    assert not any(moving(c, slot).any() for slot in state)
+    fit.update(np.ones_like(c.params))
+    assert same_bits(moving(c, fit.host()[0]), moving(c, params))
+
+
+@pytest.mark.parametrize("clip", [(0, 0, 0), (0, 0, 0.1)])
+def test_moving_statistics_stay_where_the_loss_is_not_finite(backend, dtype, clip):
+    c = case("7 20 bn relu 3 bn", 48, 16, dtype=dtype, clip=clip)
+    fits = [Fit.of(backend, c) for _ in range(2)]
+    fits[0].train(c.x[:16], c.y[:16])
+    c.x[20, 3] = np.nan
+    done, sums = fits[1].train(c.x, c.y)
+    assert done == 1
+    assert np.isnan(sums[1, 0])
+    assert same_bits(fits[0].host(), fits[1].host())
+
+
+def test_a_batch_of_one_row(backend, dtype):
+    """Its variance is 0: a batch normalisation gives beta, and hands no gradient down."""
+    c = case("7 9 bn tanh 3", 1, 1, dtype=dtype)
+    gradient, sums = Fit.of(backend, c).loss_grad(c.x, c.y)
+    reference, expected = Fit.of(backends.REFERENCE, c).loss_grad(c.x, c.y)
+    np.testing.assert_allclose(sums, expected, rtol=32 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(gradient, reference, rtol=1e-5, atol=1e-6)
+    assert not gradient[: 8 * 9].any()
+
+
 def test_two_workspaces_are_separate(backend, dtype):
     c, d = make("classifier", dtype), make("regression", dtype)
     expected = every_result(backend, c)
@@ -341,7 +423,7 @@ def test_two_workspaces_are_separate(backend, dtype):
 
 
 @pytest.mark.parametrize("optimizer", [row.name for row in OPTIMIZERS])
-@pytest.mark.parametrize("name", [*CASES, *REGULARIZED])
+@pytest.mark.parametrize("name", EVERY)
 def test_loss_grad_then_update_is_one_batch_of_train(backend, dtype, name, optimizer):
     c = make(name, dtype, optimizer=optimizer)
     c.state[...] = np.random.default_rng(4).random(c.state.shape) * 0.1
@@ -356,7 +438,8 @@ def test_loss_grad_then_update_is_one_batch_of_train(backend, dtype, name, optim
     # the error of one step that the optimiser's row allows.
     allowed = next(row for row in OPTIMIZERS if row.name == optimizer).ulps
     for a, b in zip(fused.host(), split.host(), strict=True):
-        assert ulps(a, b.astype(np.float64), dtype) <= allowed
+        for part in c.plan.trained:
+            assert ulps(a[..., part], b[..., part].astype(np.float64), dtype) <= allowed
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -582,10 +665,10 @@ def test_evaluate_and_loss_grad_agree_without_dropout(backend, dtype, name):
     np.testing.assert_allclose(a, b, rtol=64 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, "batch", "layer", "norms alone", "wide batch"])
 def test_training_and_inference_modes(backend, name):
     """Both modes against the oracle network: dropout with its masks in training, none in inference."""
-    text, _, batch, options = CASES[name]
+    text, _, batch, options = {**CASES, **NORMALIZED}[name]
     c = make(name, "float64")
     loss = next(row for row in LOSSES if row.name == options.get("loss", "mse"))
     layers = parse(text)[1][: -1 if loss.link else None]
@@ -596,11 +679,13 @@ def test_training_and_inference_modes(backend, name):
     value = oracles.find(oracles.LOSSES, loss.name)[0]
     a = c.plan.loss_parameter
     trained = np.sum(value(oracles.network(layers, params, x, drawn)[0], t, a))
-    inferred = np.sum(value(oracles.network([la for la in layers if la[0] != "dropout"], params, x, ())[0], t, a))
+    calm = [la for la in layers if la[0] != "dropout"]
+    inferred = np.sum(value(oracles.network(calm, params, x, (), training=False)[0], t, a))
     assert fit.loss_grad(x, y)[1][0] == pytest.approx(trained, rel=1e-12)
     assert fit.evaluate(x, y)[0] == pytest.approx(inferred, rel=1e-12)
-    assert (trained != inferred) == bool(drawn)
-    outputs = oracles.network([la for la in parse(text)[1] if la[0] != "dropout"], params, x, ())[0]
+    assert (trained != inferred) == (bool(drawn) or "bn" in text)
+    calm = [la for la in parse(text)[1] if la[0] != "dropout"]
+    outputs = oracles.network(calm, params, x, (), training=False)[0]
     np.testing.assert_allclose(fit.forward(x), outputs, rtol=1e-12, atol=1e-14)
 
 

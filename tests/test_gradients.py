@@ -88,6 +88,8 @@ def sizes(layers, width):
     for what, *arguments in layers:
         if what == "dense":
             total, width = total + (width + arguments[1]) * arguments[0], arguments[0]
+        elif what == "normalization":
+            total += width * (sum(arguments[2:4]) + 2 * (arguments[0] == "batch"))
     return total
 
 
@@ -172,6 +174,26 @@ def test_loss_parameter(backend, loss, parameter):
 )
 def test_tied_kernels(backend, text):
     check(backend, text, "mse", weighted=True)
+
+
+@pytest.mark.parametrize("norm", ["bn", "ln"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4 7 {} tanh 3",
+        "4 {} 7 relu {} 3 {}",
+        "4 {}",
+        "4 7 {}nb tanh 3 {}ng sigmoid",
+        "4 {}nbng 7 {}nbng softmax 3",
+        "4 37nb {} gelu drop0.3 70 {} elu noise0.2 3nb",
+        "4 7 softmax {} silu gdrop0.3 {} softplus drop0.2 softmax 3",
+        "4 7 {} l1:0.02 l2:0.1 bl1:0.1 bl2:0.2 tanh al1:0.1 drop0.2 3 {} al2:0.1",
+        "4 7 tanh {} tied0 {} tanh",
+        "4 70 {} drop0.5 tanh {} relu 3 softmax {} softmax",
+    ],
+)
+def test_normalization(backend, norm, text):
+    check(backend, text.format(*[norm] * 4), "mse", weighted=True)
 
 
 @pytest.mark.parametrize(

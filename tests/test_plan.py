@@ -35,9 +35,9 @@ def test_layout():
     assert plan.ops.dtype == np.int64
     assert plan.rates.dtype == np.float64
     assert plan.ops.tolist() == [
-        [DENSE, 3, 4, CODE["relu"], 0, 12],
-        [DENSE, 4, 2, CODE["tanh"], 16, -1],
-        [DENSE, 2, 5, LINEAR, 24, 34],
+        [DENSE, 3, 4, CODE["relu"], 0, 12, -1],
+        [DENSE, 4, 2, CODE["tanh"], 16, -1, -1],
+        [DENSE, 2, 5, LINEAR, 24, 34, -1],
     ]
     assert plan.n_params == 39
     assert plan.rates[:, RATE_DROPOUT].tolist() == [0.5, 0.0, 0.0]
@@ -201,7 +201,7 @@ def test_any_plan_is_sound(inputs, words):
     """Widths that fit together, parameters without gaps or overlaps, and no layer lost."""
     plan = build(" ".join([str(inputs), *words]))
     width, end = inputs, 0
-    for code, n_in, n_out, _, weights, bias in plan.ops.tolist():
+    for code, n_in, n_out, _, weights, bias, _ in plan.ops.tolist():
         assert n_in == width
         width = n_out
         if code == DENSE:

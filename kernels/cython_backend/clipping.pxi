@@ -30,7 +30,7 @@ cdef long square_sums(Net *net, const real *g, long size, long part, long id, lo
 
 cdef inline long own_kernel(const Op *op) noexcept nogil:
     """How many parameters the kernel has that are not another's."""
-    return op.n_in * op.n_out if op.source < 0 else 0
+    return op.w_rows * op.n_out if op.source < 0 else 0
 
 
 cdef double clip_factor(const Net *net, long part, long end, double limit) noexcept nogil:
@@ -61,28 +61,25 @@ cdef void update_from(Net *net, const Update *update, const real *gradient, long
     if net.clip_norm > 0:
         for i in range(net.n_ops):
             op = &net.ops[i]
-            if op.code == DENSE:
-                part = square_sums(net, gradient + op.flat_w, own_kernel(op), part, id, n)
-                part = square_sums(net, gradient + op.flat_b if op.flat_b >= 0 else NULL, op.n_out, part, id, n)
+            part = square_sums(net, gradient + op.flat_w, own_kernel(op), part, id, n)
+            part = square_sums(net, gradient + op.flat_b, op.n_out if op.flat_b >= 0 else 0, part, id, n)
         barrier_wait(&net.barrier, n)
         if net.clip_global:
             of_w = of_b = <real> clip_factor(net, 0, part, net.clip_norm)
         part = 0
     for i in range(net.n_ops):
         op = &net.ops[i]
-        if op.code != DENSE:
-            continue
         if net.clip_norm > 0 and not net.clip_global:
             middle = square_sums(net, NULL, own_kernel(op), part, id, n)
-            end = square_sums(net, NULL, op.n_out, middle, id, n)
+            end = square_sums(net, NULL, op.n_out if op.flat_b >= 0 else 0, middle, id, n)
             of_w = <real> clip_factor(net, part, middle, net.clip_norm)
             of_b = <real> clip_factor(net, middle, end, net.clip_norm)
             part = end
         for j in range(share(panels(op.n_out), id, n), share(panels(op.n_out), id + 1, n)):
             wide = smaller(P, op.n_out - j * P)
-            for k in range(op.n_in if op.source < 0 else 0):
+            for k in range(op.w_rows if op.source < 0 else 0):
                 scaled_update(net, update, gradient + op.flat_w + k * op.n_out + j * P, wide, of_w,
-                              op.w + (j * op.n_in + k) * P)
+                              op.w + (j * op.w_rows + k) * P)
             if op.flat_b >= 0:
                 scaled_update(net, update, gradient + op.flat_b + j * P, wide, of_b, op.b + j * P)
             if op.by_rows:

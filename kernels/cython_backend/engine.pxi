@@ -9,6 +9,7 @@ include "epilogues.pxi"
 include "gemm.pxi"
 include "losses.pxi"
 include "penalties.pxi"
+include "normalization.pxi"
 include "tied.pxi"
 include "clipping.pxi"
 include "step.pxi"
@@ -38,10 +39,10 @@ cdef class Engine:
         net.ops = <Op *> calloc(net.n_ops, sizeof(Op))
         if net.ops == NULL:
             raise MemoryError
-        net.first_dense = net.n_ops
+        net.first_trained = net.n_ops
         for i, (record, rate) in enumerate(zip(plan.ops.tolist(), plan.rates.tolist())):
             op = &net.ops[i]
-            op.code, op.n_in, op.n_out, op.activation, op.flat_w, op.flat_b = record
+            op.code, op.n_in, op.n_out, op.activation, op.flat_w, op.flat_b, op.flat_moving = record
             op.source = plan.source_of(i) if op.code == TIED else -1
             net.tied |= op.source >= 0
             op.code = DENSE if op.code == TIED else op.code
@@ -49,13 +50,15 @@ cdef class Engine:
             op.drops = rate[1] > 0
             op.kept = rate[9] if op.drops else 1
             op.scale = 1 / op.kept
-            op.noise, op.spread = rate[10:12]
+            op.noise, op.spread, op.epsilon, op.momentum = rate[10:14]
+            op.renewal = 1 - rate[13]
             op.limit = min(int(rate[1] * 2.0**32 + 0.5), 2**32 - 1)
             op.kernel_l1, op.kernel_l2, op.bias_l1, op.bias_l2, op.activity_l1, op.activity_l2, op.max_norm = rate[2:9]
             op.penalized = any(rate[2:6])
             net.penalized |= any(rate[2:8])
             net.constrained |= rate[8] > 0
             if op.code == DENSE:
+                op.w_rows = op.n_in
                 op.w = at
                 op.b = at + panels(op.n_out) * op.n_in * P
                 at = op.b + panels(op.n_out) * P
@@ -63,8 +66,14 @@ cdef class Engine:
                 if op.by_rows:
                     op.wt = turned
                     turned += panels(op.n_in) * op.n_out * P
-                net.first_dense = min(net.first_dense, i)
                 self.macs += op.n_in * op.n_out
+            if is_norm(op):
+                op.w_rows = op.flat_w >= 0
+                op.moving_jump = panels(op.n_out) * P
+                op.w, op.b, op.moving = at, at + op.moving_jump, at + 2 * op.moving_jump
+                at = op.moving + (2 * op.moving_jump if op.code == BATCH_NORM else 0)
+            if op.code == DENSE or is_norm(op):
+                net.first_trained = min(net.first_trained, i)
         net.packed = at
         net.n_params, net.whole_gradient = plan.n_params, plan.whole_gradient
         net.clip_value, net.clip_global = plan.clip[0], plan.clip[2] > 0
@@ -91,6 +100,9 @@ cdef class Engine:
         for i in range(net.n_slots):
             net.slot[i] = <real *> (self.parameters + (1 + i) * one)
         net.wt = <real *> (self.parameters + (1 + net.n_slots) * one)
+        for i in range(net.n_ops):
+            if is_norm(&net.ops[i]):  # a gamma that is not there is 1
+                fill(net.w + net.ops[i].w, net.ops[i].moving_jump, 1)
 
     def __dealloc__(self):
         free(self.net.ops)

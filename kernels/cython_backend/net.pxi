@@ -50,6 +50,20 @@ cdef extern from "elementary.h" nogil:
     fp_state flush_denormals()
     void restore_denormals(fp_state old)
 
+cdef extern from "normalization.h" nogil:
+    void column_moments(const real *x, long m, real *mean, real *variance)
+    void scale_columns(const real *x, long rows, const real *mean, const real *factor, const real *offset, real *y)
+    void column_slopes(const real *dz, const real *x, long m, const real *mean, double *products, double *sums)
+    void column_gradient(const real *dz, const real *x, long rows, const real *mean, const real *shift,
+                         const real *slope, const real *factor, real *dx)
+    void row_moments(const real *x, long jump, long n, real epsilon, real *mean, real *factor)
+    void scale_row(const real *x, long jump, long n, real mean, real factor, const real *gamma, const real *beta,
+                   real *y)
+    void row_gradient(const real *dz, const real *x, long jump, long n, real mean, real factor, const real *gamma,
+                      real *dx)
+    void row_slopes(const real *dz, const real *x, long m, const real *mean, const real *factor, double *products,
+                    double *sums)
+
 cdef extern from "noise.h" nogil:
     real normal_noise(uint32_t element, uint32_t first, uint32_t second)
 
@@ -82,7 +96,7 @@ cdef extern from * nogil:
 ctypedef void (*pool_run_t)(pool_task task, void *argument, long n) noexcept nogil
 
 cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
-    DENSE = 0, TIED = 2
+    DENSE = 0, TIED = 2, BATCH_NORM = 3, LAYER_NORM = 4
     LINEAR = 0, RELU = 1, LEAKY_RELU = 2, ELU = 3, GELU = 4, SILU = 5, TANH = 6, SIGMOID = 7, SOFTPLUS = 8, SOFTMAX = 9
     EXPONENTIAL = 10
     MSE = 0, MAE = 1, BINARY = 2, CATEGORICAL = 3, SPARSE = 4, HUBER = 5, LOG_COSH = 6, POISSON = 7, KL_DIVERGENCE = 8
@@ -101,10 +115,14 @@ cdef struct Op:
     int activation
     long n_in
     long n_out
-    long flat_w       # offsets in the flat vector; flat_b is -1 without a bias
+    long flat_w       # offsets in the flat vector; -1 where there is none
     long flat_b
-    long w            # offsets in the packed vector: W [n_out / P][n_in][P], b [n_out / P][P]
+    long flat_moving
+    long w_rows       # rows of W: n_in, 1 of a gamma, or 0 where there is none
+    long w            # offsets in the packed vector: W [n_out / P][w_rows][P], b [n_out / P][P]
     long b
+    long moving       # moving means and variances [2][n_out / P][P]
+    long moving_jump  # how far these two are apart
     bint by_rows      # see by_rows
     int source        # the operation whose W is the transpose of this one's, which is a copy; or -1
     long wt           # offset of W' [n_in / P][n_out][P] in net.wt, where by_rows
@@ -126,6 +144,11 @@ cdef struct Op:
     real slope_l1     # the last two by the rows of this step
     real slope_l2
     real max_norm     # or 0
+    real epsilon      # of a normalisation
+    real momentum     # what is kept of its moving statistics
+    real renewal      # 1 - momentum
+    real *statistics  # over the batch: mean, variance, gradients of gamma and beta [4][n_out / P][P]; over the layer:
+                      # mean of each row, and one over its standard deviation [2][ld]
     long first_panel  # of the kernel, in net.penalty
     long ld           # rows of a panel of y, z, dz, and of the input
     real *plain       # (m, n_out) row-major: where y is wanted as well, or NULL
@@ -156,7 +179,7 @@ cdef struct Data:     # what a call was given
 
 cdef struct Net:
     long n_ops
-    long first_dense      # no gradient by the input is needed at or before this operation
+    long first_trained    # no gradient by the input is needed at or before this operation
     long n_slots
     long packed           # length of the packed parameter vector
     int loss
@@ -265,8 +288,8 @@ cdef long norm_parts(const Net *net) noexcept nogil:
     """How many partial sums `square_sums` makes: those of every kernel, then of every bias."""
     cdef long i, parts = 0
     for i in range(net.n_ops):
-        if net.ops[i].code == DENSE:  # a little too many where tied
-            parts += blocks(net.ops[i].n_in * net.ops[i].n_out, NORM_BLOCK) + blocks(net.ops[i].n_out, NORM_BLOCK)
+        # A little too many where tied.
+        parts += blocks(net.ops[i].w_rows * net.ops[i].n_out, NORM_BLOCK) + blocks(net.ops[i].n_out, NORM_BLOCK)
     return parts
 
 
@@ -298,7 +321,11 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
         op.dz = <real *> carve(&used, base, panels(op.n_out) * ld * P * one)
         if needs_z(op):
             op.z = <real *> carve(&used, base, panels(op.n_out) * ld * P * one)
-        if op.code == DENSE and i > net.first_dense and not op.by_rows:
+        if op.code == BATCH_NORM:
+            op.statistics = <real *> carve(&used, base, 4 * op.moving_jump * one)
+        if op.code == LAYER_NORM:
+            op.statistics = <real *> carve(&used, base, 2 * ld * one)
+        if op.code == DENSE and i > net.first_trained and not op.by_rows:
             op.dzt = <real *> carve(&used, base, mp * panels(op.n_out) * P * one)
             widest = max(widest, panels(op.n_in) * P)
     net.dxt = <real *> carve(&used, base, mp * widest * one)

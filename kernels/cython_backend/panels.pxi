@@ -13,15 +13,16 @@ cdef void pack_vector(const Net *net, const real *flat, real *packed) noexcept n
     cdef const Op *op
     for i in range(net.n_ops):
         op = &net.ops[i]
-        if op.code != DENSE:
-            continue
-        for part in range(blocks(op.n_in, ROWS_OF_PAGES) if op.source < 0 else 0):
+        for part in range(blocks(op.w_rows, ROWS_OF_PAGES) if op.source < 0 else 0):
             for j in range(panels(op.n_out)):
-                for k in range(part * ROWS_OF_PAGES, smaller(op.n_in, (part + 1) * ROWS_OF_PAGES)):
-                    copy_part(packed + op.w + (j * op.n_in + k) * P, flat + op.flat_w + k * op.n_out + j * P,
+                for k in range(part * ROWS_OF_PAGES, smaller(op.w_rows, (part + 1) * ROWS_OF_PAGES)):
+                    copy_part(packed + op.w + (j * op.w_rows + k) * P, flat + op.flat_w + k * op.n_out + j * P,
                               op.n_out - j * P)
         if op.flat_b >= 0:
             memcpy(packed + op.b, flat + op.flat_b, op.n_out * sizeof(real))
+        for k in range(2 if op.flat_moving >= 0 else 0):
+            memcpy(packed + op.moving + k * op.moving_jump, flat + op.flat_moving + k * op.n_out,
+                   op.n_out * sizeof(real))
 
 
 cdef void unpack_vector(const Net *net, const real *packed, real *flat) noexcept nogil:
@@ -30,15 +31,23 @@ cdef void unpack_vector(const Net *net, const real *packed, real *flat) noexcept
     cdef const Op *op
     for i in range(net.n_ops):
         op = &net.ops[i]
-        if op.code != DENSE:
-            continue
-        for part in range(blocks(op.n_in, ROWS_OF_PAGES) if op.source < 0 else 0):
+        for part in range(blocks(op.w_rows, ROWS_OF_PAGES) if op.source < 0 else 0):
             for j in range(panels(op.n_out)):
-                for k in range(part * ROWS_OF_PAGES, smaller(op.n_in, (part + 1) * ROWS_OF_PAGES)):
-                    copy_part(flat + op.flat_w + k * op.n_out + j * P, packed + op.w + (j * op.n_in + k) * P,
+                for k in range(part * ROWS_OF_PAGES, smaller(op.w_rows, (part + 1) * ROWS_OF_PAGES)):
+                    copy_part(flat + op.flat_w + k * op.n_out + j * P, packed + op.w + (j * op.w_rows + k) * P,
                               op.n_out - j * P)
         if op.flat_b >= 0:
             memcpy(flat + op.flat_b, packed + op.b, op.n_out * sizeof(real))
+        for k in range(2 if op.flat_moving >= 0 else 0):
+            memcpy(flat + op.flat_moving + k * op.n_out, packed + op.moving + k * op.moving_jump,
+                   op.n_out * sizeof(real))
+
+
+cdef void fill(real *out, long n, real value) noexcept nogil:
+    """Shapes: out (n,). Layout: contiguous."""
+    cdef long i
+    for i in range(n):
+        out[i] = value
 
 
 cdef void transpose_block(const real *w, long n_in, long n_out, long j, long q, real *out) noexcept nogil:

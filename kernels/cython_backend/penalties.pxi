@@ -29,8 +29,8 @@ cdef void sum_penalties(Net *net, long id, long n) noexcept nogil:
             continue
         for j in range(share(panels(op.n_out), id, n), share(panels(op.n_out), id + 1, n)):
             wide = smaller(P, op.n_out - j * P)
-            net.penalty[op.first_panel + j] = penalty_of(net.w + op.w + j * op.n_in * P, op.n_in, wide, op.kernel_l1,
-                                                         op.kernel_l2)
+            net.penalty[op.first_panel + j] = penalty_of(net.w + op.w + j * op.w_rows * P, op.w_rows, wide,
+                                                         op.kernel_l1, op.kernel_l2)
             if op.flat_b >= 0:
                 net.penalty[op.first_panel + j] += penalty_of(net.w + op.b + j * P, 1, wide, op.bias_l1, op.bias_l2)
 

@@ -58,7 +58,15 @@ cdef bint forward_op(Net *net, long i, const real *x, long step, long jump, long
     cdef Op *op = &net.ops[i]
     cdef long j, r0 = row_share(m, id, n), r1 = row_share(m, id + 1, n)
     cdef bint columns = in_columns(op, m, training, n)
-    if columns:
+    if op.code == BATCH_NORM and training:
+        if not shared:
+            barrier_wait(&net.barrier, n)
+        normalize_columns(net, op, x, m, id, n)
+        barrier_wait(&net.barrier, n)
+        columns = True
+    elif is_norm(op):
+        normalize_rows(net, op, x, training, r0, r1)
+    elif columns:
         if not shared:
             barrier_wait(&net.barrier, n)
         forward_product(net, op, x, step, jump, m, training, id, n)
@@ -97,8 +105,13 @@ cdef bint backward_op(Net *net, long i, long m, long id, long n) noexcept nogil:
     cdef Op *op = &net.ops[i]
     cdef Op *below = &net.ops[i - 1]
     cdef long j, r0 = row_share(m, id, n), r1 = row_share(m, id + 1, n)
-    cdef bint shared = op.code == DENSE and not op.by_rows
-    if shared:
+    cdef bint shared = op.code == BATCH_NORM or (op.code == DENSE and not op.by_rows)
+    if op.code == BATCH_NORM:
+        column_gradients(net, op, below, below.y, m, id, n)
+        barrier_wait(&net.barrier, n)
+    elif op.code == LAYER_NORM:
+        row_gradients(net, op, below, below.y, r0, r1)
+    elif shared:
         input_gradient(net, op, below, m, id, n)
         barrier_wait(&net.barrier, n)
     elif op.code == DENSE:
@@ -139,6 +152,21 @@ cdef void total_rows(const Net *net, long m, double *sums) noexcept nogil:
             sums[1 + i] += net.row_metric[i * net.capacity + b]
 
 
+cdef inline bint reads_columns(const Op *op) noexcept nogil:
+    """Whether a thread needs other threads' rows of an operation's dZ for that of the one below."""
+    return op.code == BATCH_NORM or (op.code == DENSE and not op.by_rows)
+
+
+cdef void use_weight_gradient(Call *call, long i, const real *x, long m, const Update *update, long id,
+                              long n) noexcept nogil:
+    """The gradients of operation i's weights, if it has any, from its inputs x and its dZ."""
+    cdef Op *op = &call.net.ops[i]
+    if op.code == DENSE:
+        weight_gradient(call.net, op, x, m, update, call.gradient, id, n)
+    elif is_norm(op):
+        norm_gradient(call.net, op, x, m, update, call.gradient, id, n)
+
+
 cdef bint backward_all(Call *call, const real *x, long m, const Update *update, double *sums, long id,
                        long n) noexcept nogil:
     """From dZ of the last operation to the weights, each of which changes once everybody has read it. False, and
@@ -148,7 +176,7 @@ cdef bint backward_all(Call *call, const real *x, long m, const Update *update, 
     cdef bint shared = False, summed = False
     cdef double mine[1 + MAX_METRICS]
     while True:
-        if i <= net.first_dense or (net.ops[i].code == DENSE and not net.ops[i].by_rows):
+        if i <= net.first_trained or reads_columns(&net.ops[i]):
             if not shared:
                 barrier_wait(&net.barrier, n)
             if not summed:
@@ -160,15 +188,18 @@ cdef bint backward_all(Call *call, const real *x, long m, const Update *update, 
                 if not isfinite(mine[0]):
                     return False
             while waiting > i:
-                if net.ops[waiting].code == DENSE:
-                    weight_gradient(net, &net.ops[waiting], net.ops[waiting - 1].y, m, update, call.gradient, id, n)
+                use_weight_gradient(call, waiting, net.ops[waiting - 1].y, m, update, id, n)
                 waiting -= 1
-        if i <= net.first_dense:
+        if i <= net.first_trained:
             break
         shared = backward_op(net, i, m, id, n)
         i -= 1
-    if i == net.first_dense:
-        weight_gradient(net, &net.ops[i], net.ops[i - 1].y if i > 0 else x, m, update, call.gradient, id, n)
+    if i == net.first_trained:
+        if i > 0:
+            x = net.ops[i - 1].y
+        if net.ops[i].code == BATCH_NORM:
+            column_gradients(net, &net.ops[i], NULL, x, m, id, n)
+        use_weight_gradient(call, i, x, m, update, id, n)
     return True
 
 

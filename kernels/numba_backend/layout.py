@@ -16,10 +16,12 @@ from .. import dropout
 from ..activations import ACTIVATIONS, LINEAR
 from ..losses import LOSSES
 from ..plan import (
+    BATCH_NORM,
     CLIP_GLOBAL,
     CLIP_NORM,
     CLIP_VALUE,
     DENSE,
+    LAYER_NORM,
     OP_ACTIVATION,
     OP_BIAS,
     OP_CODE,
@@ -121,6 +123,8 @@ def _operations(plan, batch_size, packed, scratch):
     count = lanes(itemsize)
     high = padded_rows(batch_size, itemsize)
     ops = np.zeros(len(plan.ops), OP)
+    if np.isin(plan.ops[:, OP_CODE], (BATCH_NORM, LAYER_NORM)).any():
+        raise NotImplementedError("the numba backend has no normalisation layers; cython and numpy have them")
     dense = False  # whether there is a dense operation further down, whose weights want a gradient
     first_panel = copied = 0
     for i, (op, record, rates) in enumerate(zip(ops, plan.ops, plan.rates, strict=True)):

@@ -287,7 +287,7 @@ def extended(*arrays):
     return [np.asarray(a).astype(Extended) for a in arrays]
 
 
-def network(layers, params, x, masks, penalties=None):
+def network(layers, params, x, masks, penalties=None, training=True):
     """Logits of a network: what its loss sees.
 
     Parameters
@@ -301,6 +301,8 @@ def network(layers, params, x, masks, penalties=None):
         What each dropout layer keeps and the normal numbers of each noise layer, in order.
     penalties : list, optional
         Receives the penalties on kernels, biases and outputs (per row), (m,) each.
+    training : bool, default True
+        Whether a batch normalisation takes the statistics of x, or the moving ones.
 
     Returns
     -------
@@ -326,6 +328,20 @@ def network(layers, params, x, masks, penalties=None):
             if arguments[1]:
                 bias_values = params[:, start : start + h.shape[-1]]
                 h, start = h + bias_values[:, None], start + h.shape[-1]
+        elif what == "normalization":
+            over, epsilon, center, scale, _ = arguments
+            sizes = h.shape[-1] * np.array([scale, center, over == "batch", over == "batch"])
+            kernel, bias_values, *moving = np.split(
+                params[:, start : start + sizes.sum()], np.cumsum(sizes)[:-1], axis=1
+            )
+            start += sizes.sum()
+            axis = 1 if over == "batch" else 2
+            mean = h.mean(axis, keepdims=True)
+            variance = (h * h).mean(axis, keepdims=True) - mean * mean
+            if over == "batch" and not training:
+                mean, variance = (values[:, None] for values in moving)
+            h = (h - mean) * (variance + epsilon) ** -0.5
+            h = h * (kernel[:, None] if scale else 1) + (bias_values[:, None] if center else 0)
         elif what == "regularize":
             where, _, power = arguments[0].partition("_l")
             if penalties is not None and power:
