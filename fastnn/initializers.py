@@ -7,6 +7,7 @@ import numpy as np
 from . import validation
 
 __all__ = [
+    "Constant",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
@@ -15,8 +16,11 @@ __all__ = [
     "LecunNormal",
     "LecunUniform",
     "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
     "Zeros",
     "deserialize",
     "get",
@@ -67,52 +71,73 @@ def _truncated_normal(rng, shape):
     return z
 
 
-class _VarianceScaling(Initializer):
+class _Scaled(Initializer):
     scale = 1.0
     mode = "fan_avg"
-    uniform = True
+    distribution = "uniform"
 
     def __call__(self, shape, rng):
         fan_in, fan_out = _fans(shape)
-        variance = self.scale / (fan_in if self.mode == "fan_in" else 0.5 * (fan_in + fan_out))
-        if self.uniform:
+        variance = self.scale / {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": 0.5 * (fan_in + fan_out)}[self.mode]
+        if self.distribution == "uniform":
             limit = math.sqrt(3.0 * variance)
             return rng.uniform(-limit, limit, shape)
+        if self.distribution == "untruncated_normal":
+            return rng.normal(0.0, math.sqrt(variance), shape)
         return _truncated_normal(rng, shape) * (math.sqrt(variance) / _TRUNCATED_STDDEV)
 
 
-class GlorotUniform(_VarianceScaling):
+class VarianceScaling(_Scaled):
+    """Random weights of the variance ``scale / n``, of which the others with fans are special cases.
+
+    Parameters
+    ----------
+    scale : float, default 1.0
+        Above 0.
+    mode : {"fan_in", "fan_out", "fan_avg"}, default "fan_in"
+        What n is: the number of inputs, of outputs, or their mean.
+    distribution : {"truncated_normal", "untruncated_normal", "uniform"}, default "truncated_normal"
+    """
+
+    def __init__(self, scale=1.0, mode="fan_in", distribution="truncated_normal"):
+        self.scale = validation.number("scale", scale, low=0.0, above=True)
+        self.mode = validation.choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        known = ("truncated_normal", "untruncated_normal", "uniform")
+        self.distribution = validation.choice("distribution", distribution, known)
+
+
+class GlorotUniform(_Scaled):
     """Uniform within ``sqrt(6 / (fan_in + fan_out))``."""
 
 
-class GlorotNormal(_VarianceScaling):
+class GlorotNormal(_Scaled):
     """Truncated normal of variance ``2 / (fan_in + fan_out)``."""
 
-    uniform = False
+    distribution = "truncated_normal"
 
 
-class HeUniform(_VarianceScaling):
+class HeUniform(_Scaled):
     """Uniform within ``sqrt(6 / fan_in)``."""
 
     scale, mode = 2.0, "fan_in"
 
 
-class HeNormal(_VarianceScaling):
+class HeNormal(_Scaled):
     """Truncated normal of variance ``2 / fan_in``."""
 
-    scale, mode, uniform = 2.0, "fan_in", False
+    scale, mode, distribution = 2.0, "fan_in", "truncated_normal"
 
 
-class LecunUniform(_VarianceScaling):
+class LecunUniform(_Scaled):
     """Uniform within ``sqrt(3 / fan_in)``."""
 
     mode = "fan_in"
 
 
-class LecunNormal(_VarianceScaling):
+class LecunNormal(_Scaled):
     """Truncated normal of variance ``1 / fan_in``."""
 
-    mode, uniform = "fan_in", False
+    mode, distribution = "fan_in", "truncated_normal"
 
 
 class Zeros(Initializer):
@@ -127,6 +152,42 @@ class Ones(Initializer):
 
     def __call__(self, shape, rng):
         return np.ones(shape)
+
+
+class Constant(Initializer):
+    """All one value.
+
+    Parameters
+    ----------
+    value : float, default 0.0
+    """
+
+    def __init__(self, value=0.0):
+        self.value = validation.number("value", value)
+
+    def __call__(self, shape, rng):
+        return np.full(shape, self.value)
+
+
+class Orthogonal(Initializer):
+    """Orthogonal columns, or rows if there are fewer of them (Saxe, McClelland and Ganguli, 2014).
+
+    Parameters
+    ----------
+    gain : float, default 1.0
+        Their length.
+    """
+
+    def __init__(self, gain=1.0):
+        self.gain = validation.number("gain", gain)
+
+    def __call__(self, shape, rng):
+        if len(shape) < 2:
+            raise ValueError(f"Orthogonal needs weights of two axes or more, got the shape {shape}")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+        q *= np.sign(np.diag(r))  # makes every orthogonal matrix as likely as another
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
 
 
 class RandomUniform(Initializer):
@@ -165,6 +226,20 @@ class RandomNormal(Initializer):
         return rng.normal(self.mean, self.stddev, shape)
 
 
+class TruncatedNormal(RandomNormal):
+    """Normal distribution without what is more than two standard deviations from the mean.
+
+    Parameters
+    ----------
+    mean : float, default 0.0
+    stddev : float, default 0.05
+        Before the cut, which lowers it by an eighth.
+    """
+
+    def __call__(self, shape, rng):
+        return self.mean + self.stddev * _truncated_normal(rng, shape)
+
+
 _BY_NAME = {
     "glorot_uniform": GlorotUniform,
     "glorot_normal": GlorotNormal,
@@ -176,6 +251,17 @@ _BY_NAME = {
     "ones": Ones,
     "random_uniform": RandomUniform,
     "random_normal": RandomNormal,
+    "truncated_normal": TruncatedNormal,
+    "variance_scaling": VarianceScaling,
+    "orthogonal": Orthogonal,
+    "constant": Constant,
+}
+_ALIASES = {
+    "uniform": "random_uniform",
+    "normal": "random_normal",
+    "zero": "zeros",
+    "one": "ones",
+    **{cls.__name__.lower(): name for name, cls in _BY_NAME.items()},
 }
 
 
@@ -198,7 +284,7 @@ def get(identifier):
     TypeError
         If it is neither a name nor an initializer.
     """
-    return validation.resolve("initializer", identifier, Initializer, _BY_NAME)
+    return validation.resolve("initializer", identifier, Initializer, _BY_NAME, _ALIASES)
 
 
 def serialize(initializer):

@@ -9,7 +9,6 @@ from .callbacks.dispatch import waits_for_batches
 from .layers import Activation, Dense, Flatten, Input
 from .scaling import InputScaling
 from .session import deferred_interrupt
-from .training import validate_with
 
 # Rows that a gradient is computed of at a time: what the scratch of the kernels is for.
 _ROWS = 4096
@@ -116,7 +115,7 @@ class _Fit:
         self.logs = self.results.logs(sums, rows, *self._outputs())
         self.callbacks.progress(rows, self.logs)
         if self.validate is not None:
-            self.logs.update(validate_with(self.validate, self.callbacks))
+            self.logs.update(self.validate.logs(self.epoch, self.callbacks))
         network.epoch += 1
         epoch, self.epoch, self.begun = self.epoch, self.epoch + 1, False
         self.callbacks.on_epoch_end(epoch, self.logs)

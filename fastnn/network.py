@@ -54,6 +54,8 @@ class Network:
         Batches trained since the model was compiled.
     epoch : int
         Epochs trained in the model's life.
+    noise_seed : int or None
+        Seed of dropout and noise where it is another than that of the model.
     live : session.Session or None
         The fit that runs, whose workspace may be ahead of the vectors here.
     """
@@ -68,6 +70,7 @@ class Network:
         self.state = np.empty((0, 0), dtype)
         self.step = 0
         self.epoch = 0
+        self.noise_seed = None
         self.live = None
         self._inference = None  # (plan, rows, workspace)
         # A workspace belongs to one thread at a time, and predict may be called from several.
@@ -76,7 +79,7 @@ class Network:
     def __getstate__(self):
         with self.lock:
             self.host()
-            keep = ("dtype", "seed", "requested", "threads", "params", "state", "step", "epoch")
+            keep = ("dtype", "seed", "requested", "threads", "params", "state", "step", "epoch", "noise_seed")
             return {name: getattr(self, name) for name in keep}
 
     def __setstate__(self, fields):
@@ -106,6 +109,10 @@ class Network:
         if initial:
             self.params = params
         self._inference = None
+
+    def random(self):
+        """Return the seed of dropout and noise."""
+        return self.seed if self.noise_seed is None else self.noise_seed
 
     def host(self):
         """Return the parameters of this moment (P,): those of the running fit, if there is one."""

@@ -122,6 +122,8 @@ class Sequential(Intake):
         sample_weight=None,
         initial_epoch=0,
         steps_per_epoch=None,
+        validation_batch_size=None,
+        validation_freq=1,
     ):
         """Train.
 
@@ -161,6 +163,10 @@ class Sequential(Intake):
             Number of the first epoch.
         steps_per_epoch : int, optional
             How many chunks an epoch takes from an iterator.
+        validation_batch_size : int, optional
+            Rows of the validation data to work on at a time; the result does not depend on it but for rounding.
+        validation_freq : int or list of int, default 1
+            Number of epochs from one validation to the next, or the epochs that end with one, counted from 1.
 
         Returns
         -------
@@ -183,6 +189,13 @@ class Sequential(Intake):
         initial_epoch = validation.integer("initial_epoch", initial_epoch, low=0, high=epochs)
         if steps_per_epoch is not None:
             steps_per_epoch = validation.integer("steps_per_epoch", steps_per_epoch, low=1)
+        rows = network.ROWS
+        if validation_batch_size is not None:
+            rows = validation.integer("validation_batch_size", validation_batch_size, low=1)
+        if isinstance(validation_freq, (list, tuple, set)):
+            validation_freq = {validation.integer("validation_freq", number, low=1) for number in validation_freq}
+        else:
+            validation_freq = validation.integer("validation_freq", validation_freq, low=1)
         verbose = validation.verbosity(verbose)
         callbacks = dispatch.check(callbacks)
         shuffle = validation.flag("shuffle", shuffle)
@@ -232,7 +245,7 @@ class Sequential(Intake):
             self._network,
             plan,
             source,
-            validating and (lambda: self._evaluate(*validating, network.ROWS)),
+            validating and training.Validation(lambda: self._evaluate(*validating, rows), validation_freq),
             metrics_module.Results(self._metrics, targets.loss, plan.n_outputs),
             self._loss.name,
             epochs=epochs,

@@ -108,7 +108,7 @@ class Session:
         return self.planned[step - self.block_step :][:batches]
 
     def _train(self, data, order, rates, step, sums, outputs=None):
-        train, seed, size = self.network.backend.train, self.network.seed, self.batch_size
+        train, seed, size = self.network.backend.train, self.network.random(), self.batch_size
         return train(self.workspace, data.x, data.y, data.weights, order, rates, size, seed, step, sums, outputs)
 
     def run(self, order, sums, outputs=None):

@@ -94,8 +94,7 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
     network : Network
     plan : Plan
     source : sources.Arrays or sources.Chunks
-    validate : callable or None
-        Returns the logs of the validation data.
+    validate : Validation or None
     results : metrics.Results
     loss : str
         The loss's name, for messages.
@@ -132,7 +131,7 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
                     raise
                 break
             if validate is not None:
-                logs.update(validate_with(validate, callbacks))
+                logs.update(validate.logs(epoch, callbacks))
             network.epoch += 1
             callbacks.on_epoch_end(epoch, logs)
         session.sync()
@@ -147,9 +146,25 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
                     network.live = None
 
 
-def validate_with(validate, callbacks):
-    """Return the logs of the validation data."""
-    callbacks.on_test_begin()
-    logs = validate()
-    callbacks.on_test_end(logs)
-    return {f"val_{name}": value for name, value in logs.items()}
+class Validation:
+    """The validation at the end of epochs.
+
+    Parameters
+    ----------
+    compute : callable
+        Returns the logs of the validation data.
+    every : int or collection of int
+        Number of epochs from one to the next, or the epochs that end with one, counted from 1.
+    """
+
+    def __init__(self, compute, every):
+        self.compute, self.every = compute, every
+
+    def logs(self, epoch, callbacks):
+        """Return the logs of an epoch, {} if it has no validation."""
+        if (epoch + 1) % self.every if isinstance(self.every, int) else epoch + 1 not in self.every:
+            return {}
+        callbacks.on_test_begin()
+        logs = self.compute()
+        callbacks.on_test_end(logs)
+        return {f"val_{name}": value for name, value in logs.items()}

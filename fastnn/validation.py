@@ -110,6 +110,8 @@ def resolve(kind, identifier, base, table, aliases=None):
     """Return the instance of `base` that a name, a class or an instance stands for."""
     if isinstance(identifier, base):
         return identifier
+    if isinstance(identifier, type) and issubclass(identifier, base):
+        return identifier()
     if not isinstance(identifier, str):
         raise TypeError(f"{kind} must be a name or a fastnn {base.__name__}, got {identifier!r}")
     return table[choice(kind, identifier, table, aliases)]()

@@ -110,9 +110,12 @@ def test_initializers_follow_their_formulas(name):
         "glorot": 2.0 / (fan_in + fan_out),
         "he": 2.0 / fan_in,
         "lecun": 1.0 / fan_in,
+        "variance": 1.0 / fan_in,
     }.get(name.split("_")[0])
     if variance is None:
-        spread = {"zeros": 0.0, "ones": 0.0, "random_uniform": 0.05 / math.sqrt(3.0), "random_normal": 0.05}[name]
+        spread = {"zeros": 0.0, "ones": 0.0, "constant": 0.0, "random_uniform": 0.05 / math.sqrt(3.0),
+                  "random_normal": 0.05, "truncated_normal": 0.05 * 0.87962566103423978,
+                  "orthogonal": 1.0 / math.sqrt(fan_in)}[name]  # fmt: skip
         assert w.std() == pytest.approx(spread, rel=0.02)
         assert w.mean() == pytest.approx(1.0 if name == "ones" else 0.0, abs=1e-3)
         return
@@ -121,6 +124,27 @@ def test_initializers_follow_their_formulas(name):
     # Keras cuts its normal distributions at two sigma of the uncut one.
     bound = math.sqrt(3.0 * variance) if name.endswith("uniform") else 2.0 * math.sqrt(variance) / 0.87962566103423978
     assert 0.99 * bound < abs(w).max() <= bound
+
+
+def test_initializers_with_arguments():
+    rng = np.random.default_rng(0)
+    w = initializers.Orthogonal(2.0)((30, 20), rng)
+    np.testing.assert_allclose(w.T @ w, 4.0 * np.eye(20), atol=1e-12)
+    w = initializers.Orthogonal()((20, 30), rng)
+    np.testing.assert_allclose(w @ w.T, np.eye(20), atol=1e-12)
+    np.testing.assert_array_equal(initializers.Constant(0.5)((2, 3), rng), np.full((2, 3), 0.5))
+    z = (initializers.TruncatedNormal(1.0, 0.1)((40_000,), rng) - 1.0) / 0.1
+    assert 1.99 < abs(z).max() <= 2.0 and z.std() == pytest.approx(0.87962566103423978, rel=0.01)
+    for mode, n in (("fan_in", 300), ("fan_out", 200), ("fan_avg", 250)):
+        w = initializers.VarianceScaling(3.0, mode, "untruncated_normal")((300, 200), rng)
+        assert w.var() == pytest.approx(3.0 / n, rel=0.02) and abs(w).max() > 3.5 * math.sqrt(3.0 / n)
+    w = initializers.VarianceScaling(mode="fan_out", distribution="uniform")((300, 200), rng)
+    assert abs(w).max() == pytest.approx(math.sqrt(3.0 / 200), rel=1e-3)
+    with pytest.raises(ValueError, match="two axes or more, got the shape \\(3,\\)"):
+        initializers.Orthogonal()((3,), rng)
+    assert isinstance(initializers.get(initializers.HeNormal), initializers.HeNormal)
+    assert isinstance(initializers.get("uniform"), initializers.RandomUniform)
+    assert isinstance(initializers.get("GlorotNormal"), initializers.GlorotNormal)
 
 
 def test_initializer_of_a_bias_takes_its_length_for_both_fans():

@@ -1,5 +1,6 @@
 """The learning rate by the epoch."""
 
+import inspect
 import numbers
 
 from .. import validation
@@ -12,7 +13,8 @@ class LearningRateScheduler(Callback):
     Parameters
     ----------
     schedule : callable
-        Called with the epoch, counted from 0, and the current learning rate; returns the new one.
+        Called with the epoch, counted from 0, and the current learning rate, or with the epoch alone if it takes no
+        more; returns the new one.
     verbose : {0, 1}, default 0
         1 prints every rate.
 
@@ -30,13 +32,21 @@ class LearningRateScheduler(Callback):
         if not callable(schedule):
             raise TypeError(f"schedule must be a function of the epoch and the learning rate, got {schedule!r}")
         self.schedule = schedule
+        try:
+            inspect.signature(schedule).bind(0, 0.0)
+            self._takes_rate = True
+        except TypeError:
+            self._takes_rate = False
+        except ValueError:  # a function of C that does not tell
+            self._takes_rate = True
         self.verbose = validation.integer("verbose", verbose, low=0, high=1)
 
     def on_train_begin(self, logs=None):
         constant_rate(self)
 
     def on_epoch_begin(self, epoch, logs=None):
-        rate = self.schedule(epoch, constant_rate(self))
+        rate = constant_rate(self)
+        rate = self.schedule(epoch, rate) if self._takes_rate else self.schedule(epoch)
         if isinstance(rate, bool) or not isinstance(rate, numbers.Real):
             raise TypeError(f"the output of the schedule must be a number, got {rate!r} for epoch {epoch}")
         self.model.optimizer.learning_rate = rate

@@ -3,6 +3,8 @@
 ``import fastnn.keras as keras``, or ``python -m fastnn.keras script.py`` for a script as it is.
 """
 
+import sys
+
 from . import (
     activations,
     backend,
@@ -14,6 +16,7 @@ from . import (
     losses,
     metrics,
     models,
+    ops,
     optimizers,
     regularizers,
     utils,
@@ -47,8 +50,22 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "regularizers",
     "utils",
 ]
 __getattr__ = missing("keras", __all__)
+
+# Modules that are imported by more than one name: those of the homes that parts had in older releases too.
+MODULES = {
+    **{name: globals()[name] for name in __all__ if name.islower() and name != "__version__"},
+    "datasets.fashion_mnist": datasets.fashion_mnist,
+    "datasets.mnist": datasets.mnist,
+    "layers.advanced_activations": layers,
+    "layers.core": layers,
+    "layers.noise": layers,
+    "optimizers.schedules": optimizers.schedules,
+    "utils.np_utils": utils,
+}
+sys.modules.update({f"{__name__}.{name}": module for name, module in MODULES.items()})

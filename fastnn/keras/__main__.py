@@ -37,25 +37,20 @@ def _module(name, **content):
 
 def install():
     """Put `fastnn.keras` in the place of Keras in this process."""
-    names = {
-        name: part for name, part in vars(keras).items() if isinstance(part, types.ModuleType) and name in keras.__all__
-    }
     tensorflow = _module(
         "tensorflow",
         keras=keras,
+        nn=_module("tensorflow.nn", **keras.activations.FUNCTIONS),
         random=_module("tensorflow.random", set_seed=seeds.reseed),
         __version__=f"2.0.0+fastnn.keras.{keras.__version__}",
         __path__=[],
     )
-    sys.modules["tensorflow"] = tensorflow
-    sys.modules["tensorflow.random"] = tensorflow.random
+    sys.modules.update(
+        {"tensorflow": tensorflow, "tensorflow.nn": tensorflow.nn, "tensorflow.random": tensorflow.random}
+    )
     for head in ("keras", "tensorflow.keras", "tf_keras"):
         sys.modules[head] = keras
-        for name, part in names.items():
-            sys.modules[f"{head}.{name}"] = part
-        sys.modules[f"{head}.utils.np_utils"] = keras.utils
-        for name in keras.datasets.__all__:
-            sys.modules[f"{head}.datasets.{name}"] = getattr(keras.datasets, name)
+        sys.modules.update({f"{head}.{name}": module for name, module in keras.MODULES.items()})
     sys.meta_path.insert(0, _Refusal())
 
 

@@ -1,9 +1,22 @@
 """Activations by name, as layers take them, and as functions of arrays."""
 
+import inspect
+
 import numpy as np
 
+from .. import validation
 from ..kernels import activations as table
-from .arguments import missing
+from .arguments import missing, refuse
+from .tensors import Array
+
+# What the functions take beside x in Keras; of these, alpha and negative_slope are the parameter of the kernels' row.
+_ARGUMENTS = {
+    "elu": {"alpha": 1.0},
+    "gelu": {"approximate": False},
+    "leaky_relu": {"negative_slope": 0.2},
+    "relu": {"negative_slope": 0.0, "max_value": None, "threshold": 0.0},
+    "softmax": {"axis": -1},
+}
 
 
 class ActivationFunction:
@@ -16,13 +29,26 @@ class ActivationFunction:
 
     def __init__(self, name):
         self.name = self.__name__ = name
+        self._arguments = _ARGUMENTS.get(name, {})
+        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        more = [inspect.Parameter(key, keyword, default=value) for key, value in self._arguments.items()]
+        self.__signature__ = inspect.Signature([inspect.Parameter("x", keyword), *more])
 
-    def __call__(self, x):
+    def __call__(self, *args, **kwargs):
         """Return the activation of an array."""
+        bound = self.__signature__.bind(*args, **kwargs)
+        bound.apply_defaults()
+        x, given = bound.arguments.pop("x"), bound.arguments
         row = table.BY_NAME[self.name]
+        alpha = row.alpha
+        if "negative_slope" in given and self.name == "relu" and given["negative_slope"]:
+            row = table.BY_NAME["leaky_relu"]
+        for key in ("alpha", "negative_slope"):
+            alpha = given.pop(key, alpha)
+        refuse(self.name, given, self._arguments, ("x",))
         x = np.asarray(x, np.float32)
         flat = np.atleast_2d(x)
-        return np.asarray(row.forward(flat, row.alpha), x.dtype).reshape(x.shape)
+        return Array(np.asarray(row.forward(flat, alpha), x.dtype).reshape(x.shape))
 
     def __repr__(self):
         return f"<activation {self.name}>"
@@ -32,5 +58,12 @@ FUNCTIONS = {name: ActivationFunction(name) for name in table.BY_NAME}
 FUNCTIONS["swish"] = FUNCTIONS["silu"]
 globals().update(FUNCTIONS)
 
-__all__ = [*FUNCTIONS]
+
+def get(identifier):
+    """Return the activation that a name, one of these functions, or None for linear, stands for."""
+    name = "linear" if identifier is None else getattr(identifier, "name", identifier)
+    return FUNCTIONS[validation.choice("activation", name, FUNCTIONS)]
+
+
+__all__ = ["get", *FUNCTIONS]
 __getattr__ = missing("keras.activations", __all__)

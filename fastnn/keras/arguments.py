@@ -1,5 +1,6 @@
 """What of Keras is taken, and one line for what is not."""
 
+import ast
 import dis
 import inspect
 import sys
@@ -40,37 +41,59 @@ def refuse(what, given, defaults, supported):
             )
 
 
-def adapt(base, order=(), defaults=None, old=None, mixin=()):
+def adapt(base, order, defaults=None, old=None, mixin=(), extra=None):
     """Return a subclass of one of the engine's classes whose constructor takes Keras's arguments.
 
     Parameters
     ----------
     base : type
-    order : sequence of str
-        Keras's positional arguments, where they are others than the engine's.
+    order : str
+        Keras's arguments, in their order; ``name=value`` for a default that is not the engine's. Those that the engine
+        does not have are refused unless they have their default, or one of the values in `defaults`.
     defaults : dict
-        As for `refuse`.
+        As for `refuse`; `FREE` for what changes no result.
     old : dict
         Old spellings to names of today.
     mixin : tuple of type
+    extra : dict of str to callable, optional
+        Arguments that the engine does not have and the subclass does: called with the instance and the value.
     """
-    defaults, old = defaults or {}, old or {}
-    parameters = inspect.signature(base.__init__).parameters.values()
-    names = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)][1:]
-    if any(p.kind == p.VAR_KEYWORD for p in parameters):
-        names += ["clipnorm", "clipvalue", "global_clipnorm"]
-    positions = order or names
-    what = base.__name__
+    what, extra = base.__name__, extra or {}
+    engine = inspect.signature(base.__init__).parameters
+    taken = {name for name, p in engine.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
+    if any(p.kind is p.VAR_KEYWORD for p in engine.values()):
+        taken |= _CLIPPING
+    parameters, refused = [], dict(defaults or {})
+    for item in order.split():
+        name, _, value = item.partition("=")
+        default = ast.literal_eval(value) if value else engine[name].default if name in engine else None
+        parameters.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
+        if name not in taken and name not in extra:
+            refused.setdefault(name, default)
+    signature = inspect.Signature(parameters)
+    own = {name: p.default for name, p in signature.parameters.items() if name in taken}
+    supported = [name for name in signature.parameters if name not in refused]
 
     def __init__(self, *args, **kwargs):
-        if len(args) > len(positions):
-            raise TypeError(f"{what} takes {len(positions)} positional arguments, got {len(args)}")
-        given = {**dict(zip(positions, args, strict=False)), **{old.get(k, k): v for k, v in kwargs.items()}}
-        refuse(what, {k: v for k, v in given.items() if k not in names}, defaults, names)
-        base.__init__(self, **{k: v for k, v in given.items() if k in names})
+        try:
+            given = signature.bind_partial(*args).arguments
+        except TypeError:
+            raise TypeError(f"{what} takes {len(parameters)} positional arguments, got {len(args)}") from None
+        given.update({(old or {}).get(key, key): value for key, value in kwargs.items()})
+        more = {name: given.pop(name) for name in extra if name in given}
+        refuse(what, {k: v for k, v in given.items() if k not in own}, refused, supported)
+        base.__init__(self, **{**own, **{k: v for k, v in given.items() if k in own}})
+        for name, value in more.items():
+            extra[name](self, value)
 
+    __init__.__signature__ = inspect.Signature(
+        [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *parameters]
+    )
     module = f"{__package__}.{base.__module__.split('.')[1]}"
     return type(what, (*mixin, base), {"__init__": __init__, "__doc__": base.__doc__, "__module__": module})
+
+
+_CLIPPING = {"clipnorm", "clipvalue", "global_clipnorm"}
 
 
 def missing(module, names):

@@ -1,17 +1,19 @@
 """What a layer is: called on tensors of `Input`, with weights that several models may share."""
 
 import copy
+import inspect
 import math
 
 import numpy as np
 
+from .. import sequential as _engine
 from .. import validation
 from . import constraints, initializers, regularizers, seeds
 from .arguments import FREE, refuse
-from .tensors import KerasTensor, only
+from .tensors import Array, KerasTensor, only
 
 _COMMON = ("name", "input_shape", "input_dim", "batch_input_shape")
-_DEFAULTS = {"trainable": True, "dtype": FREE, "autocast": True, "seed": FREE}
+_DEFAULTS = {"trainable": True, "dtype": FREE, "autocast": True, "activity_regularizer": None}
 
 
 class Layer:
@@ -27,16 +29,27 @@ class Layer:
     Attributes
     ----------
     input, output : KerasTensor
-        What the layer was last called on, and what came of it.
+        What the layer was first called on, and what came of it.
     """
 
-    _takes = ()
+    def __init_subclass__(cls, refused=None):
+        """Keep what messages need: the names of the arguments, but for those that are `refused` unless as there."""
+        cls._refused = refused or {}
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in cls._refused]
+        cls._takes = tuple(dict.fromkeys([*names[1:], *_COMMON]))
+
+    def _refuse(self, **given):
+        """Raise for what `_refused` has, unless it is as there."""
+        refuse(type(self).__name__, given, self._refused, self._takes)
 
     def __init__(self, spec=None, name=None, **kwargs):
         what = type(self).__name__
+        if not type(self).__module__.startswith(__package__):
+            raise TypeError(f"the layer {what} is not one of keras.layers; those of one's own are not supported")
         declared = {k: kwargs.pop(k) for k in _COMMON[1:] if kwargs.get(k) is not None}
         kwargs = {k: v for k, v in kwargs.items() if k not in _COMMON}
-        refuse(what, kwargs, _DEFAULTS, (*self._takes, *_COMMON))
+        refuse(what, kwargs, _DEFAULTS, self._takes)
         if kwargs.get("dtype") not in (None, "float32", np.float32):
             raise ValueError(f"{what} computes in float32 only, got dtype={kwargs['dtype']!r}")
         if len(declared) > 1:
@@ -109,28 +122,50 @@ class Layer:
         return self
 
     def __call__(self, inputs, training=None):
-        """Append the layer to the chain of a tensor.
+        """Append the layer to the chain of a tensor, or compute what it makes of an array.
 
         Parameters
         ----------
-        inputs : KerasTensor
-            From `Input` or another layer.
+        inputs : KerasTensor or ndarray, shape (n, ...)
+            From `Input` or another layer; or numbers.
 
         Returns
         -------
-        KerasTensor
+        KerasTensor or Array
         """
+        if isinstance(inputs, np.ndarray):
+            return self._apply(inputs, training)
         tensor = only(inputs, f"the layer {self.name!r}")
         if not isinstance(tensor, KerasTensor):
             raise TypeError(
-                f"the layer {self.name!r} can be called on tensors of Input only, got {type(tensor).__name__}"
+                f"the layer {self.name!r} can be called on tensors of Input and on arrays, got {type(tensor).__name__}"
             )
         self._build(tensor.shape[1:])
-        self.input = tensor
-        self.output = KerasTensor((None, *self._shape_after(tensor.shape[1:])), self, tensor)
-        return self.output
+        output = KerasTensor((None, *self._shape_after(tensor.shape[1:])), self, tensor)
+        if self.output is None:
+            self.input, self.output = tensor, output
+        return output
+
+    def _apply(self, values, training):
+        """Compute what the layer makes of an array (n, ...)."""
+        if training:
+            raise ValueError("training=True is not supported outside fit")
+        self._build(values.shape[1:])
+        model = _engine.Sequential(input_scale=1.0)
+        layer = self._copy()
+        layer._declared_shape = self._in
+        model.add(layer)
+        model.set_weights(self._trained())
+        return Array(model.predict(values).reshape(len(values), *self._out))
 
     # ------------------------------------------------------------------------------------------ weights
+
+    def _statistics(self):
+        """Return by name what the layer learns from data without being trained, as arrays."""
+        return {}
+
+    def _keep_statistics(self, values):
+        """Take back the values of `_statistics`, which fit."""
 
     def _copy(self):
         """Return an engine's layer for a model."""
@@ -140,13 +175,21 @@ class Layer:
 
     def count_params(self):
         """Return the number of parameters."""
-        return sum(math.prod(size) for _, size, _ in self._specs(self._need_built()._in))
+        return sum(math.prod(size) for _, size in self._need_built()._shapes())
 
-    def get_weights(self):
-        """Return copies of the weights: for Dense the kernel (n_in, n_out), then the bias (n_out,)."""
+    def _shapes(self):
+        """List name and shape of all weights."""
+        trained = [(name, size) for name, size, _ in self._specs(self._in)]
+        return trained + [(name, value.shape) for name, value in self._statistics().items()]
+
+    def _trained(self):
         if self._home is not None:
             return self._home._copy_of(self).get_weights()
         return [value.copy() for value in self._values or ()]
+
+    def get_weights(self):
+        """Return copies of the weights: for Dense the kernel (n_in, n_out), then the bias (n_out,)."""
+        return self._trained() + [value.copy() for value in self._statistics().values()]
 
     def set_weights(self, weights):
         """Replace the weights, in every model that has the layer.
@@ -156,25 +199,30 @@ class Layer:
         ValueError
             If they do not fit. Nothing has changed then.
         """
-        specs = self._specs(self._need_built()._in)
+        shapes = [size for _, size in self._need_built()._shapes()]
         values = [np.asarray(value, np.float32) for value in weights]
-        if [value.shape for value in values] != [size for _, size, _ in specs]:
+        if [value.shape for value in values] != shapes:
             raise ValueError(
-                f"the layer {self.name!r} has weights of the shapes {[size for _, size, _ in specs]}, got "
-                f"{[value.shape for value in values]}"
+                f"the layer {self.name!r} has weights of the shapes {shapes}, got {[value.shape for value in values]}"
             )
+        trained = len(self._specs(self._in))
+        self._keep_statistics(values[trained:])
         if self._home is not None:
-            self._home._copy_of(self).set_weights(values)
+            self._home._copy_of(self).set_weights(values[:trained])
         else:
-            self._values = [value.copy() for value in values]
+            self._values = [value.copy() for value in values[:trained]]
         self._version += 1
 
     @property
     def weights(self):
-        """The same as `get_weights`."""
-        return self.get_weights()
+        """Copies of the weights, as arrays with a name."""
+        names = [name for name, _ in self._shapes()] if self.built else []
+        return [Array(value, name, self.name) for name, value in zip(names, self.get_weights(), strict=True)]
 
-    trainable_weights = weights
+    variables = weights
+    trainable_weights = trainable_variables = property(lambda self: self.weights[: len(self._trained())])
+    non_trainable_weights = non_trainable_variables = property(lambda self: self.weights[len(self._trained()) :])
+    losses = property(lambda self: [])
 
     def get_config(self):
         """Return the constructor's arguments as Keras writes them."""
@@ -213,8 +261,6 @@ class InputLayer(Layer):
         With the batch axis, which must be None.
     name : str, optional
     """
-
-    _takes = ("shape", "batch_shape")
 
     def __init__(self, shape=None, batch_shape=None, name=None, input_shape=None, **kwargs):
         refuse("InputLayer", kwargs, {**_DEFAULTS, "batch_size": None, "sparse": False, "ragged": False,

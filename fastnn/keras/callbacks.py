@@ -1,17 +1,9 @@
 """Callbacks: the engine's, and a `ModelCheckpoint` that writes Keras's files."""
 
 from .. import callbacks as engine
-from ..callbacks import (
-    Callback,
-    CSVLogger,
-    EarlyStopping,
-    History,
-    LambdaCallback,
-    LearningRateScheduler,
-    ReduceLROnPlateau,
-    TerminateOnNaN,
-)
 from .arguments import missing
+
+_OTHERS = ("BackupAndRestore", "ModelCheckpoint")  # the first of which writes files that are not Keras's
 
 
 class ModelCheckpoint(engine.ModelCheckpoint):
@@ -38,15 +30,7 @@ class ModelCheckpoint(engine.ModelCheckpoint):
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
 
 
-__all__ = [
-    "CSVLogger",
-    "Callback",
-    "EarlyStopping",
-    "History",
-    "LambdaCallback",
-    "LearningRateScheduler",
-    "ModelCheckpoint",
-    "ReduceLROnPlateau",
-    "TerminateOnNaN",
-]
+globals().update({name: getattr(engine, name) for name in engine.__all__ if name not in _OTHERS})
+
+__all__ = [name for name in engine.__all__ if name != "BackupAndRestore"]
 __getattr__ = missing("keras.callbacks", __all__)

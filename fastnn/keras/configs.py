@@ -48,8 +48,16 @@ def _part(part):
     return _described("keras.layers", type(part).__name__, part.get_config())
 
 
-def restore(description):
-    """Return the model, with new weights, that `describe` described, here or in Keras."""
+def restore(description, compile=False):
+    """Return the model, with new weights, that `describe` described, here or in Keras; compiled as it says if asked."""
+    model = _restore(description)
+    compiled = description.get("compile_config")
+    if compile and compiled and compiled.get("optimizer") and compiled.get("loss"):
+        model.compile(**restore_compiled(compiled))
+    return model
+
+
+def _restore(description):
     name, config = description["class_name"], description["config"]
     if name == "Sequential":
         entries = config if isinstance(config, list) else config["layers"]

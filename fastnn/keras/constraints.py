@@ -4,13 +4,9 @@ from .. import constraints as engine
 from .arguments import adapt, missing
 
 Constraint = engine.Constraint
-CLASSES = {
-    name: adapt(cls, ("max_value", "axis"), {"axis": 0})
-    for name, cls in vars(engine).items()
-    if isinstance(cls, type) and issubclass(cls, Constraint) and cls is not Constraint
-}
-globals().update(CLASSES)
+MaxNorm = max_norm = adapt(engine.MaxNorm, "max_value=2 axis=0")
+CLASSES = {"MaxNorm": MaxNorm}
 get = engine.get
 
-__all__ = ["Constraint", "get", *CLASSES]
+__all__ = ["Constraint", "MaxNorm", "get", "max_norm"]
 __getattr__ = missing("keras.constraints", __all__)

@@ -77,7 +77,7 @@ class Steps(Progress):
         self._width = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self._verbose:
+        if self._verbose and self.params["epochs"] > 1:
             print(f"Epoch {epoch + 1}/{self.params['epochs']}", flush=True)
         self.__init__(self._verbose, self._total, self._batch_size)
 

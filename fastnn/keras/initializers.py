@@ -4,6 +4,18 @@ from .. import initializers as engine
 from .. import validation
 from .arguments import adapt, missing
 
+_ORDERS = {
+    "Constant": "value",
+    "Ones": "",
+    "Orthogonal": "gain seed",
+    "RandomNormal": "mean stddev seed",
+    "RandomUniform": "minval maxval seed",
+    "TruncatedNormal": "mean stddev seed",
+    "VarianceScaling": "scale mode distribution seed input_axes output_axes",
+    "Zeros": "",
+}
+_SCALED = "seed input_axes output_axes"
+
 
 class _Seeded:
     """Takes Keras's `seed`: the same weights every time."""
@@ -11,23 +23,20 @@ class _Seeded:
     seed = None
 
 
-def _seeded(cls):
-    adapted = adapt(cls, mixin=(_Seeded,))
+def _seed(initializer, value):
+    initializer.seed = None if value is None else validation.integer("seed", value, low=0)
 
-    def __init__(self, *args, seed=None, **kwargs):
-        adapted.__init__(self, *args, **kwargs)
-        if seed is not None:
-            self.seed = validation.integer("seed", seed, low=0)
 
-    return type(cls.__name__, (adapted,), {"__init__": __init__, "__doc__": cls.__doc__, "__module__": __name__})
+def _adapted(cls):
+    order = _ORDERS.get(cls.__name__, _SCALED)
+    return adapt(cls, order, mixin=(_Seeded,), extra={"seed": _seed} if "seed" in order.split() else None)
 
 
 Initializer = engine.Initializer
-CLASSES = {
-    name: _seeded(getattr(engine, name)) for name in engine.__all__ if name[0].isupper() and name != "Initializer"
-}
-globals().update(CLASSES)
+CLASSES = {cls.__name__: _adapted(cls) for cls in engine._BY_NAME.values()}
+_BY_NAME = {name: CLASSES[cls.__name__] for name, cls in engine._BY_NAME.items()}
+globals().update(CLASSES, **_BY_NAME)  # Keras has its classes by both names
 get = engine.get
 
-__all__ = ["Initializer", "get", *CLASSES]
+__all__ = ["Initializer", "get", *CLASSES, *_BY_NAME]
 __getattr__ = missing("keras.initializers", __all__)

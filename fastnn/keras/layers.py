@@ -3,22 +3,26 @@
 import numpy as np
 
 from .. import layers as engine
-from .arguments import missing, refuse
+from .activations import FUNCTIONS
+from .arguments import missing
 from .base import Input, InputLayer, Layer, described
+from .noise import Dropout, GaussianDropout, GaussianNoise
+from .scaling import Normalization, Rescaling
 
 
-class Dense(Layer):
+class Dense(Layer, refused=dict.fromkeys(("bias_constraint", "lora_rank", "lora_alpha", "quantization_config"))):
     """``activation(x @ kernel + bias)`` on samples of one axis.
 
     Parameters
     ----------
     units, activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, \
-activity_regularizer, kernel_constraint, name
+activity_regularizer, kernel_constraint
         As for `fastnn.layers.Dense`.
+    bias_constraint, lora_rank, lora_alpha, quantization_config : None
+        Not supported.
+    **kwargs
+        As for `Layer`.
     """
-
-    _takes = ("units", "activation", "use_bias", "kernel_initializer", "bias_initializer", "kernel_regularizer",
-              "bias_regularizer", "activity_regularizer", "kernel_constraint")  # fmt: skip
 
     def __init__(
         self,
@@ -32,11 +36,17 @@ activity_regularizer, kernel_constraint, name
         activity_regularizer=None,
         kernel_constraint=None,
         bias_constraint=None,
+        lora_rank=None,
+        lora_alpha=None,
+        quantization_config=None,
         **kwargs,
     ):
-        refuse("Dense", {"bias_constraint": bias_constraint}, {"bias_constraint": None}, self._takes)
-        refuse("Dense", {k: kwargs.pop(k) for k in ("lora_rank", "lora_alpha", "quantization_config") if k in kwargs},
-               dict.fromkeys(("lora_rank", "lora_alpha", "quantization_config")), self._takes)  # fmt: skip
+        self._refuse(
+            bias_constraint=bias_constraint,
+            lora_rank=lora_rank,
+            lora_alpha=lora_alpha,
+            quantization_config=quantization_config,
+        )
         spec = engine.Dense(
             units,
             _activation(activation),
@@ -49,7 +59,7 @@ activity_regularizer, kernel_constraint, name
             kernel_constraint,
         )
         super().__init__(spec, **kwargs)
-        self.units, self.use_bias = spec.units, spec.use_bias
+        self.units, self.use_bias, self.activation = spec.units, spec.use_bias, FUNCTIONS[spec.activation]
 
     def _check_input(self, shape):
         if len(shape) != 1:
@@ -72,8 +82,8 @@ activity_regularizer, kernel_constraint, name
             config["activity_regularizer"] = described(spec.activity_regularizer, "regularizers")
         return config
 
-    kernel = property(lambda self: self.get_weights()[0])
-    bias = property(lambda self: self.get_weights()[1] if self.use_bias else None)
+    kernel = property(lambda self: self.weights[0])
+    bias = property(lambda self: self.weights[1] if self.use_bias else None)
 
 
 def _activation(value):
@@ -92,16 +102,15 @@ class _Pointwise(Layer):
 class Activation(_Pointwise):
     """An activation of its own; as for `fastnn.layers.Activation`, but for alpha."""
 
-    _takes = ("activation",)
-
     def __init__(self, activation, **kwargs):
         super().__init__(engine.Activation(_activation(activation)), **kwargs)
+        self.activation = FUNCTIONS[self._spec.activation]
 
     def _config(self):
         return {"activation": self._spec.activation}
 
 
-class ReLU(_Pointwise):
+class ReLU(_Pointwise, refused={"max_value": None, "threshold": 0.0}):
     """``max(x, 0)``, or with a slope below zero.
 
     Parameters
@@ -109,11 +118,8 @@ class ReLU(_Pointwise):
     negative_slope : float, default 0.0
     """
 
-    _takes = ("negative_slope",)
-
     def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **kwargs):
-        refuse("ReLU", {"max_value": max_value, "threshold": float(threshold)}, {"max_value": None, "threshold": 0.0},
-               self._takes)  # fmt: skip
+        self._refuse(max_value=max_value, threshold=float(threshold))
         self.negative_slope = float(negative_slope)
         spec = engine.Activation("leaky_relu", self.negative_slope) if negative_slope else engine.Activation("relu")
         super().__init__(spec, **kwargs)
@@ -131,10 +137,8 @@ class LeakyReLU(_Pointwise):
         `alpha` is an old spelling.
     """
 
-    _takes = ("negative_slope", "alpha")
-
-    def __init__(self, negative_slope=0.3, alpha=None, **kwargs):
-        self.negative_slope = float(negative_slope if alpha is None else alpha)
+    def __init__(self, negative_slope=0.3, **kwargs):
+        self.negative_slope = float(kwargs.pop("alpha", negative_slope))
         super().__init__(engine.Activation("leaky_relu", self.negative_slope), **kwargs)
 
     def _config(self):
@@ -149,8 +153,6 @@ class ELU(_Pointwise):
     alpha : float, default 1.0
     """
 
-    _takes = ("alpha",)
-
     def __init__(self, alpha=1.0, **kwargs):
         self.alpha = float(alpha)
         super().__init__(engine.Activation("elu", self.alpha), **kwargs)
@@ -159,48 +161,22 @@ class ELU(_Pointwise):
         return {"alpha": self.alpha}
 
 
-class Softmax(_Pointwise):
+class Softmax(_Pointwise, refused={"axis": (-1, 1)}):
     """Softmax over the only axis of a sample."""
 
-    _takes = ("axis",)
-
     def __init__(self, axis=-1, **kwargs):
-        if axis not in (-1, 1):
-            raise ValueError(f"Softmax supports axis=-1 only, got {axis!r}")
+        self._refuse(axis=axis)
         super().__init__(engine.Activation("softmax"), **kwargs)
 
     def _config(self):
         return {"axis": -1}
 
 
-class Dropout(Layer):
-    """Inverted dropout.
-
-    Parameters
-    ----------
-    rate : float
-        Share to drop, in [0, 1).
-    seed : int, optional
-        Taken and not used: masks come from the model's seed, which `utils.set_random_seed` decides.
-    """
-
-    _takes = ("rate",)
-
-    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
-        refuse("Dropout", {"noise_shape": noise_shape}, {"noise_shape": None}, self._takes)
-        super().__init__(engine.Dropout(rate), **kwargs)
-        self.rate = self._spec.rate
-
-    def _config(self):
-        return {"rate": self.rate, "seed": None, "noise_shape": None}
-
-
-class Flatten(Layer):
+class Flatten(Layer, refused={"data_format": (None, "channels_last")}):
     """Turns a sample of any shape into a vector."""
 
     def __init__(self, data_format=None, **kwargs):
-        if data_format not in (None, "channels_last"):
-            raise ValueError(f"Flatten supports data_format='channels_last' only, got {data_format!r}")
+        self._refuse(data_format=data_format)
         super().__init__(engine.Flatten(), **kwargs)
 
     def _config(self):
@@ -216,8 +192,6 @@ class Reshape(Layer):
         One may be -1.
     """
 
-    _takes = ("target_shape",)
-
     def __init__(self, target_shape, **kwargs):
         super().__init__(engine.Flatten(), **kwargs)
         self.target_shape = tuple(int(n) for n in target_shape)
@@ -230,44 +204,6 @@ class Reshape(Layer):
 
     def _config(self):
         return {"target_shape": list(self.target_shape)}
-
-
-class GaussianNoise(Layer):
-    """Adds normal noise in training.
-
-    Parameters
-    ----------
-    stddev : float
-    seed : int, optional
-        As for `Dropout`.
-    """
-
-    _takes = ("stddev",)
-
-    def __init__(self, stddev, seed=None, **kwargs):
-        super().__init__(engine.GaussianNoise(stddev), **kwargs)
-
-    def _config(self):
-        return {"stddev": self._spec.stddev, "seed": None}
-
-
-class Rescaling(Layer):
-    """``x * scale + offset``, as the first layer that computes.
-
-    Parameters
-    ----------
-    scale : float
-    offset : float, default 0.0
-    """
-
-    _takes = ("scale", "offset")
-
-    def __init__(self, scale, offset=0.0, **kwargs):
-        super().__init__(engine.Rescaling(scale, offset), **kwargs)
-        self.scale, self.offset = scale, offset
-
-    def _config(self):
-        return {"scale": self.scale, "offset": self.offset}
 
 
 CLASSES = {
@@ -284,6 +220,8 @@ CLASSES = {
         Flatten,
         Reshape,
         GaussianNoise,
+        GaussianDropout,
+        Normalization,
         Rescaling,
     )
 }

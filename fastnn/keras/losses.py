@@ -1,25 +1,37 @@
 """Losses, with Keras's arguments, as classes and as functions."""
 
+import inspect
+
 import numpy as np
 
 from .. import losses as engine
 from ..kernels import losses as table
 from .arguments import FREE, adapt, missing
+from .tensors import Array
 
-_DEFAULTS = {
-    "reduction": "sum_over_batch_size",
-    "name": FREE,
-    "dtype": (None, "float32"),
-    "axis": -1,
-    "ignore_class": None,
+_TAIL = 'reduction="sum_over_batch_size" name dtype'
+_ORDERS = {
+    "BinaryCrossentropy": f"from_logits label_smoothing axis=-1 {_TAIL}",
+    "CategoricalCrossentropy": f"from_logits label_smoothing axis=-1 {_TAIL}",
+    "SparseCategoricalCrossentropy": 'from_logits ignore_class reduction="sum_over_batch_size" axis=-1 name dtype',
+    "CosineSimilarity": f"axis=-1 {_TAIL}",
+    "Huber": f"delta {_TAIL}",
 }
+_SUPPORTED = f"supported are {', '.join(engine.NAMES)}"
+_DEFAULTS = {"name": FREE, "dtype": (None, "float32")}  # a loss's name is shown nowhere
 
 
-class _Loss:
+class Loss(engine.Loss):
+    """Base class of the losses; those of one's own are not supported."""
+
+    def __init_subclass__(cls):
+        if "call" in vars(cls):
+            raise TypeError(f"the loss {cls.__name__} is one's own, which is not supported; {_SUPPORTED}")
+
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Return the mean of weight times loss over the samples."""
         values = _values(self, y_true, y_pred)
-        return np.float32(values.mean() if sample_weight is None else (values * np.ravel(sample_weight)).mean())
+        return Array(np.float32(values.mean() if sample_weight is None else (values * np.ravel(sample_weight)).mean()))
 
 
 def _values(loss, y_true, y_pred):
@@ -36,11 +48,10 @@ def _values(loss, y_true, y_pred):
     return np.asarray(row.value(y_pred, y, loss.parameter), np.float32)
 
 
-Loss = engine.Loss
 CLASSES = {
-    cls.__name__: adapt(cls, (), _DEFAULTS, None, (_Loss,))
+    cls.__name__: adapt(cls, _ORDERS.get(cls.__name__, _TAIL), _DEFAULTS, None, (Loss,))
     for cls in vars(engine).values()
-    if isinstance(cls, type) and issubclass(cls, Loss) and cls.name in engine.NAMES
+    if isinstance(cls, type) and issubclass(cls, engine.Loss) and cls.name in engine.NAMES
 }
 globals().update(CLASSES)
 _BY_NAME = {cls.name: cls for cls in CLASSES.values()}
@@ -56,10 +67,16 @@ class LossFunction:
 
     def __init__(self, loss):
         self.loss, self.__name__, self.__doc__ = loss, loss.name, loss.__doc__
+        more = [p for p in inspect.signature(loss).parameters.values() if p.name not in ("reduction", "name", "dtype")]
+        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        first = [inspect.Parameter(name, keyword) for name in ("y_true", "y_pred")]
+        self.__signature__ = inspect.Signature([*first, *more])
 
-    def __call__(self, y_true, y_pred, **kwargs):
+    def __call__(self, *args, **kwargs):
         """Return the loss of every sample, float32 (n,)."""
-        return _values(self.loss(**kwargs), y_true, y_pred)
+        given = self.__signature__.bind(*args, **kwargs).arguments
+        y_true, y_pred = given.pop("y_true"), given.pop("y_pred")
+        return Array(_values(self.loss(**given), y_true, y_pred))
 
     def __repr__(self):
         return f"<loss {self.__name__}>"
@@ -83,13 +100,13 @@ def get(identifier):
     if isinstance(identifier, (list, tuple)) and len(identifier) == 1:
         identifier = identifier[0]
     if identifier is None:
-        raise ValueError(f"compile needs a loss; supported are {', '.join(engine.NAMES)}")
+        raise ValueError(f"compile needs a loss; {_SUPPORTED}")
     if isinstance(identifier, LossFunction):
         return identifier.loss()
     if isinstance(identifier, type) and issubclass(identifier, Loss):
         return identifier()
     if callable(identifier) and not isinstance(identifier, Loss):
-        raise TypeError(f"a function of one's own cannot be a loss; supported are {', '.join(engine.NAMES)}")
+        raise TypeError(f"a function of one's own cannot be a loss; {_SUPPORTED}")
     return identifier if isinstance(identifier, Loss) else _BY_NAME[engine.get(identifier).name]()
 
 

@@ -4,26 +4,34 @@ from .. import metrics as engine
 from . import losses
 from .arguments import adapt, missing
 
-_DEFAULTS = {
-    "dtype": (None, "float32"),
-    "axis": -1,
-    "label_smoothing": (0, 0.0),
-    "class_id": None,
-    "ignore_class": None,
-    "summation_method": "interpolation",
-    "multi_label": False,
-    "label_weights": None,
-    "from_logits": False,
-    "class_aggregation": "uniform_average",
-    "num_regressors": 0,
-    "thresholds": None,
+_ORDERS = {
+    "AUC": 'num_thresholds=200 curve summation_method="interpolation" name dtype thresholds multi_label num_labels '
+    "label_weights from_logits=False",
+    "BinaryAccuracy": "name dtype threshold",
+    "CosineSimilarity": "name dtype axis=-1",
+    "F1Score": "average threshold name dtype",
+    "Precision": "thresholds top_k class_id name dtype",
+    "R2Score": "class_aggregation num_regressors=0 name dtype",
+    "Recall": "thresholds top_k class_id name dtype",
+    "SparseTopKCategoricalAccuracy": "k name dtype from_sorted_ids=False",
+    "TopKCategoricalAccuracy": "k name dtype",
 }
+_DEFAULTS = {"dtype": (None, "float32")}
 
-Metric = engine.Metric
+
+class Metric(engine.Metric):
+    """Base class of the metrics; one's own defines ``compute(self, y_true, y_pred)``, as `fastnn.metrics.Metric`."""
+
+    def __init_subclass__(cls):
+        for method in ("update_state", "result"):
+            if method in vars(cls):
+                raise TypeError(f"{cls.__name__} defines {method}; here a metric defines compute(self, y_true, y_pred)")
+
+
 CLASSES = {
-    name: adapt(cls, (), _DEFAULTS)
+    name: adapt(cls, _ORDERS.get(name, "name dtype"), _DEFAULTS, None, (Metric,))
     for name, cls in vars(engine).items()
-    if isinstance(cls, type) and issubclass(cls, Metric) and cls is not Metric and cls is not engine.Function
+    if isinstance(cls, type) and issubclass(cls, engine.Metric) and cls not in (engine.Metric, engine.Function)
 }
 globals().update(CLASSES)
 _FUNCTIONS = {"mse", "MSE", "mae", "MAE", "mean_squared_error", "mean_absolute_error"}

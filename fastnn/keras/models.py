@@ -1,31 +1,23 @@
-"""Models: chains of layers that are compiled, trained, evaluated and saved as in Keras.
+"""Models: chains of layers that are compiled, trained, evaluated and saved as in Keras."""
 
-A model is the engine's `Sequential` with copies of its layers. Layers that several models share have their weights
-in the model that changed them last; the others fetch them before they compute.
-"""
-
+import json
 import math
 
 import numpy as np
 
-from .. import sequential as engine
 from .. import sources, validation
-from . import display, losses, metrics, optimizers, seeds
-from .arguments import FREE, missing, refuse
-from .base import Input, InputLayer, Layer
-from .tensors import KerasTensor, chain, only
+from . import display, losses, metrics, optimizers
+from .arguments import missing, refuse
+from .base import InputLayer, Layer
+from .chains import Chain
+from .tensors import KerasTensor
 
-_COMPILE = {"loss_weights": None, "weighted_metrics": None, "run_eagerly": False, "auto_scale_loss": True,
-            "steps_per_execution": FREE, "jit_compile": FREE}  # fmt: skip
-_FIT = {"validation_steps": None, "validation_batch_size": FREE, "validation_freq": 1}
-_FIT_TAKES = (
-    "x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split", "validation_data", "shuffle",
-    "class_weight", "sample_weight", "initial_epoch", "steps_per_epoch",
-)  # fmt: skip
-_EVALUATE = {"steps": None, "callbacks": None}
+_COMPILE = {"loss_weights": None, "weighted_metrics": (None, []), "run_eagerly": False, "auto_scale_loss": True}
+_COMPILE_TAKES = ("optimizer", "loss", "metrics", "steps_per_execution", "jit_compile")
+_WHOLE = {"callbacks": (None, [])}  # of evaluate and predict
 
 
-class Model(engine.Sequential):
+class Model(Chain):
     """A chain of layers from one input to one output.
 
     Parameters
@@ -34,6 +26,7 @@ class Model(engine.Sequential):
         From `Input`, or any tensor that the outputs follow from.
     outputs : KerasTensor
     name : str, optional
+    trainable : True
 
     Notes
     -----
@@ -41,197 +34,65 @@ class Model(engine.Sequential):
     to find their order. Gradients are the engine's: ``train_step`` and custom loops are not supported.
     """
 
-    def __init__(self, inputs=None, outputs=None, name=None, trainable=True):
-        refuse(type(self).__name__, {"trainable": trainable}, {"trainable": True}, ("inputs", "outputs", "name"))
-        for method in ("train_step", "test_step", "compute_loss"):
-            if hasattr(type(self), method):
-                raise TypeError(f"{type(self).__name__} defines {method}, which is not supported: see compile and fit")
-        super().__init__(seed=seeds.draw(), input_scale=1.0, name=name or seeds.unique_name(self._base_name()))
-        self._parts = []  # layers and models
-        self._leaves = []  # the layers alone, those of models in their place
-        self._copies = {}  # of each leaf that computes: the engine's layer here
-        self._seen = {}  # of each leaf: the number of the change that the weights here have
-        self._choices = None
-        self.input = self.output = None
-        if (inputs is None) != (outputs is None):
-            raise ValueError("Model takes inputs and outputs, or none of them in a subclass that defines call")
-        if inputs is not None:
-            self._connect(only(inputs, "Model"), only(outputs, "Model"))
-
     def _base_name(self):
-        return "functional" if type(self) is Model else seeds.snake_case(type(self).__name__)
-
-    # ------------------------------------------------------------------------------------------ layers
-
-    def _connect(self, inputs, outputs):
-        parts = chain(inputs, outputs)
-        first = inputs._layer if isinstance(inputs._layer, InputLayer) else InputLayer(inputs.shape[1:])
-        self._attach(inputs.shape[1:], [first, *parts])
-        self.input, self.output = inputs, outputs
-
-    def _attach(self, shape, parts):
-        """Take layers and models that follow one another, from samples of that shape."""
-        for part in parts:
-            for leaf in part._leaves if isinstance(part, Model) else [part]:
-                if leaf in self._copies:
-                    raise ValueError(f"the layer {leaf.name!r} is used twice in one model, which is not supported")
-                leaf._build(shape)
-                if leaf._spec is not None:
-                    copied = leaf._copy()
-                    if not self._copies:
-                        copied._declared_shape = shape
-                    super().add(copied)
-                    self._copies[leaf] = copied
-                self._leaves.append(leaf)
-                shape = leaf._shape_after(shape)
-            self._parts.append(part)
-        self._sample_shape = shape
-        if not self._copies:
-            return
-        super().set_weights([value for leaf in self._copies for value in leaf.get_weights()])
-        self._seen = {leaf: leaf._version for leaf in self._copies}
-        if self._choices is not None:
-            super().compile(*self._choices)
-
-    def _copy_of(self, leaf):
-        return self._copies[leaf]
-
-    layers = property(lambda self: list(self._parts), doc="The layers and models that it was put together from.")
-
-    def add(self, layer):
-        """Refused: only a `Sequential` can grow."""
-        raise AttributeError(f"{type(self).__name__} has no add: only a Sequential can grow")
-
-    def get_layer(self, name=None, index=None):
-        """Return the layer with a name, or with an index."""
-        if (name is None) == (index is None):
-            raise ValueError("get_layer needs either a name or an index")
-        if index is not None:
-            return self.layers[validation.integer("index", index, -len(self.layers), len(self.layers) - 1)]
-        names = {layer.name: layer for layer in self.layers}
-        return names[validation.choice("layer", name, names)]
-
-    def call(self, inputs):
-        """Call the layers on a tensor; a subclass may override it."""
-        raise NotImplementedError(f"{type(self).__name__} has neither inputs and outputs nor a call(self, inputs)")
-
-    def build(self, input_shape):
-        """Create the weights for samples of a shape, batch axis first."""
-        shape = tuple(input_shape)
-        self._build_for(shape[1:] if shape and shape[0] is None else shape)
-
-    def _build_for(self, shape):
-        if not self.built:
-            start = Input(shape)
-            self._connect(start, self.call(start))
-
-    def __call__(self, inputs, training=None):
-        """Append the model to the chain of a tensor, or compute the outputs of an array."""
-        tensor = only(inputs, f"the model {self.name!r}")
-        if not isinstance(tensor, KerasTensor):
-            if training:
-                raise ValueError("training=True is not supported outside fit")
-            return self.predict(np.asarray(tensor), verbose=0)
-        self._build_for(tensor.shape[1:])
-        if tensor.shape != self.input_shape:
-            raise ValueError(f"the model {self.name!r} takes {self.input_shape}, got {tensor.shape}")
-        return KerasTensor(self.output_shape, self, tensor)
-
-    inputs = property(lambda self: [self.input])
-    outputs = property(lambda self: [self.output])
-    trainable = True
-
-    @property
-    def output_shape(self):
-        """Shape of the output, batch axis first: ``(None, ...)``."""
-        self._need_built()
-        return (None, *self._sample_shape)
-
-    # ------------------------------------------------------------------------------------------ weights
-
-    def _pull(self):
-        """Fetch the weights that another model or a layer has changed."""
-        stale = False
-        for leaf, version in self._seen.items():
-            home = leaf._home
-            if home is not self and (leaf._version != version or (home is not None and home._network.live is not None)):
-                stale = True
-        if stale:
-            super().set_weights([value for leaf in self._copies for value in leaf.get_weights()])
-            self._seen = {leaf: leaf._version for leaf in self._copies}
-
-    def _own(self):
-        """Tell the layers that their weights are here, and new."""
-        for leaf in self._copies:
-            leaf._home, leaf._values = self, None
-            leaf._version += 1
-            self._seen[leaf] = leaf._version
-
-    def get_weights(self):
-        """Return copies of all weights as a list of arrays, layer by layer: kernel (n_in, n_out), bias (n_out,)."""
-        self._pull()
-        return super().get_weights()
-
-    def set_weights(self, weights):
-        """Replace all weights."""
-        super().set_weights(weights)
-        self._own()
-
-    weights = property(lambda self: self.get_weights())
-    trainable_weights = trainable_variables = variables = weights
-
-    def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False,
-                layer_range=None):  # fmt: skip
-        """Print a table of the layers: name and type, output shape, number of parameters."""
-        given = {"positions": positions, "expand_nested": expand_nested, "show_trainable": show_trainable,
-                 "layer_range": layer_range, "line_length": line_length}  # fmt: skip
-        refuse("summary", given, {**dict.fromkeys(given), "expand_nested": False, "show_trainable": False,
-                                  "line_length": FREE}, ("print_fn",))  # fmt: skip
-        rows = []
-        for part in self.layers:
-            shape = str(part.output_shape) if part.built else "?"
-            kind = "Functional" if type(part) is Model else type(part).__name__
-            count = f"{part.count_params():,}" if part.built else "0 (unbuilt)"
-            rows.append((f"{part.name} ({kind})", shape, count))
-        n = self.count_params() if self.built else 0
-        totals = [("Trainable params", n), ("Non-trainable params", 0)]
-        if self.built and self.optimizer is not None and self._network.step:
-            totals.append(("Optimizer params", self._network.state.size + 2))
-        text = display.table(self.name, rows, [("Total params", sum(t[1] for t in totals)), *totals])
-        (print_fn or print)(text)
+        return "functional" if type(self) is Model else super()._base_name()
 
     # ------------------------------------------------------------------------------------------ training
 
-    def compile(self, optimizer="rmsprop", loss=None, metrics=None, **kwargs):
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
+                run_eagerly=False, steps_per_execution=1, jit_compile="auto", auto_scale_loss=True):  # fmt: skip
         """Choose optimizer, loss and metrics, as for `fastnn.Sequential.compile`.
 
-        `jit_compile` and `steps_per_execution` are taken, and change nothing: training is always compiled.
+        `jit_compile` and `steps_per_execution` are hints on how to compute: training is always compiled, with as many
+        steps at a time as fit, and results do not depend on it. `loss_weights`, `weighted_metrics`, `run_eagerly` and
+        `auto_scale_loss` must have their defaults.
         """
-        refuse("compile", {k: v for k, v in kwargs.items() if v != []}, _COMPILE, ("optimizer", "loss", "metrics"))
+        given = {"loss_weights": loss_weights, "weighted_metrics": weighted_metrics, "run_eagerly": run_eagerly,
+                 "auto_scale_loss": auto_scale_loss}  # fmt: skip
+        refuse("compile", given, _COMPILE, _COMPILE_TAKES)
+        validation.integer("steps_per_execution", steps_per_execution, low=1)
+        if jit_compile != "auto":
+            validation.flag("jit_compile", jit_compile)
         chosen = (optimizers.get(optimizer), losses.get(loss), _metrics(metrics))
         super().compile(*chosen)
-        self._choices = chosen
+        self._choices, self.loss = chosen, loss
+
+    loss = None  # as it was given to compile
+    metrics = property(lambda self: list(self._metrics or ()), doc="The metrics, once compiled.")
+
+    def reset_metrics(self):
+        """Do nothing: metrics start afresh with every call here."""
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, validation_split=0.0,
             validation_data=None, shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0,
-            steps_per_epoch=None, **kwargs):  # fmt: skip
+            steps_per_epoch=None, validation_steps=None, validation_batch_size=None, validation_freq=1,
+            **kwargs):  # fmt: skip
         """Train, as `fastnn.Sequential.fit` does; print what Keras prints.
 
-        `validation_batch_size` is taken, and changes nothing but rounding; `nb_epoch` is an old spelling of `epochs`.
+        `validation_steps` is how many batches of `validation_batch_size` of the arrays `validation_data` are used.
+        `nb_epoch` is an old spelling of `epochs`.
         """
         epochs = kwargs.pop("nb_epoch", epochs)
-        refuse("fit", kwargs, _FIT, _FIT_TAKES)
+        refuse("fit", kwargs, {}, ("x", "y", "batch_size", "epochs", "...", "validation_freq"))
         self._build_from(x)
         y = self._rows(y)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3):
             validation_data = (validation_data[0], self._rows(validation_data[1]), *validation_data[2:])
+        if validation_steps is not None:
+            if not isinstance(validation_data, tuple):
+                raise ValueError(
+                    f"validation_steps={validation_steps} is for validation_data=(x, y), got {type(validation_data)}"
+                )
+            size = validation_batch_size or batch_size
+            validation_data = tuple(_first(part, validation_steps, size) for part in validation_data)
         shown = self._progress(verbose, x, y, batch_size, validation_split, steps_per_epoch)
         hooks = [callbacks] if hasattr(callbacks, "set_model") else list(callbacks or ())
         self._pull()
         self._own()
         try:
             history = super().fit(x, y, batch_size, epochs, verbose, [shown, *hooks], validation_split, validation_data,
-                                  shuffle, class_weight, sample_weight, initial_epoch, steps_per_epoch)  # fmt: skip
+                                  shuffle, class_weight, sample_weight, initial_epoch, steps_per_epoch,
+                                  validation_batch_size, validation_freq)  # fmt: skip
         finally:
             self._own()
         history.history = display.in_order(history.history)
@@ -257,22 +118,30 @@ class Model(engine.Sequential):
             return y.reshape(len(y), -1)
         return y
 
-    def evaluate(
-        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, return_dict=False, **kwargs
-    ):
-        """Compute the loss and the metrics, as `fastnn.Sequential.evaluate` does; print what Keras prints."""
-        refuse("evaluate", kwargs, _EVALUATE, ("x", "y", "batch_size", "verbose", "sample_weight", "return_dict"))
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None,
+                 return_dict=False, **kwargs):  # fmt: skip
+        """Compute the loss and the metrics, as `fastnn.Sequential.evaluate` does; print what Keras prints.
+
+        With `steps`, of the first so many batches of arrays. `callbacks` are not supported.
+        """
+        refuse("evaluate", {"callbacks": callbacks, **kwargs}, _WHOLE, ("x", "y", "batch_size", "verbose",
+               "sample_weight", "steps", "return_dict"))  # fmt: skip
+        if steps is not None:
+            x, y, sample_weight = (_first(part, steps, batch_size) for part in (x, y, sample_weight))
         self._pull()
         shown = self._progress(verbose, x, y, batch_size, 0.0, None)
         logs = super().evaluate(x, self._rows(y), batch_size, 0, sample_weight, return_dict=True)
         shown.end(logs)
-        if return_dict:
-            return display.in_order(logs)
-        return list(logs.values()) if len(logs) > 1 else logs["loss"]
+        return _returned(logs, return_dict)
 
-    def predict(self, x, batch_size=None, verbose="auto", **kwargs):
-        """Compute the outputs, float32 (n, ...); print what Keras prints."""
-        refuse("predict", kwargs, _EVALUATE, ("x", "batch_size", "verbose"))
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Compute the outputs, float32 (n, ...); print what Keras prints.
+
+        With `steps`, those of the first so many batches. `callbacks` are not supported.
+        """
+        refuse("predict", {"callbacks": callbacks}, _WHOLE, ("x", "batch_size", "verbose", "steps"))
+        if steps is not None:
+            x = _first(x, steps, batch_size)
         self._build_from(x)
         self._pull()
         shown = self._progress(verbose, x, x, batch_size, 0.0, None)
@@ -293,14 +162,11 @@ class Model(engine.Sequential):
         finally:
             self._own()
             self.history = history
-        logs = {name: values[0] for name, values in found.history.items()}
-        if return_dict:
-            return display.in_order(logs)
-        return list(logs.values()) if len(logs) > 1 else logs["loss"]
+        return _returned({name: values[0] for name, values in found.history.items()}, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Compute the loss and the metrics of one batch."""
-        return self.evaluate(x, y, len(x), 0, sample_weight, return_dict)
+        return self.evaluate(x, y, len(x), 0, sample_weight, return_dict=return_dict)
 
     def predict_on_batch(self, x):
         """Compute the outputs of one batch."""
@@ -313,29 +179,64 @@ class Model(engine.Sequential):
 
     # ------------------------------------------------------------------------------------------ saving
 
-    def save(self, filepath, overwrite=True, **kwargs):
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         """Write the model to a file that Keras 3 reads too: ``.keras``, or ``.h5`` of old."""
         from . import saving
 
-        refuse(
-            "save", kwargs, {"include_optimizer": True, "save_format": FREE, "zipped": True}, ("filepath", "overwrite")
-        )
+        refuse("save", {"zipped": zipped, **kwargs}, {"zipped": (None, True), "include_optimizer": True},
+               ("filepath", "overwrite"))  # fmt: skip
         self._need_built()
         saving.save_model(self, filepath, overwrite)
 
-    def save_weights(self, filepath, overwrite=True):
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
         """Write the weights to a ``.weights.h5`` file that Keras 3 reads too."""
         from . import saving
 
+        refuse("save_weights", {"max_shard_size": max_shard_size}, {"max_shard_size": None}, ("filepath", "overwrite"))
         self._need_built()
         saving.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath):
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
         """Take the weights from a ``.weights.h5``, ``.h5`` or ``.keras`` file of a model with the same layers."""
         from . import saving
 
+        refuse("load_weights", {"skip_mismatch": skip_mismatch, **kwargs}, {"skip_mismatch": False}, ("filepath",))
         self._need_built()
         saving.load_weights(self, filepath)
+
+    def get_config(self):
+        """Describe the layers, without weights and compilation, as Keras does, as a dict that JSON can hold."""
+        from . import configs
+
+        return configs.describe(self)["config"]
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Return a model, with new weights, that `get_config` described, here or in Keras."""
+        from . import configs
+
+        refuse("from_config", {"custom_objects": custom_objects or None}, {"custom_objects": None}, ("config",))
+        kind = "Sequential" if issubclass(cls, Sequential) else "Functional"
+        return configs.restore({"class_name": kind, "config": config})
+
+    def to_json(self, **kwargs):
+        """Return what `get_config` says as JSON, for `model_from_json`; `kwargs` are those of ``json.dumps``."""
+        from . import configs
+
+        return json.dumps({**configs.describe(self), "compile_config": configs.describe_compiled(self)}, **kwargs)
+
+
+def _first(values, steps, batch_size):
+    """Return the first rows of an array, as many as so many batches have."""
+    rows = validation.integer("steps", steps, low=1) * (32 if batch_size is None else batch_size)
+    return None if values is None else values[:rows]
+
+
+def _returned(logs, return_dict):
+    """Return what evaluate and train_on_batch do: a dict, a list, or the loss if there is nothing else."""
+    if validation.flag("return_dict", return_dict):
+        return display.in_order(logs)
+    return list(logs.values()) if len(logs) > 1 else logs["loss"]
 
 
 def _metrics(chosen):
@@ -402,17 +303,38 @@ class Sequential(Model):
 
 
 def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
-    """Return the model in a ``.keras`` or ``.h5`` file, from here or from Keras."""
+    """Return the model in a ``.keras`` or ``.h5`` file, from here or from Keras.
+
+    `custom_objects` are not supported. Nothing in a file is ever executed, whatever `safe_mode` is.
+    """
     from . import saving
 
     refuse("load_model", {"custom_objects": custom_objects or None}, {"custom_objects": None}, ("filepath", "compile"))
-    return saving.load_model(filepath, compile)
+    return saving.load_model(filepath, validation.flag("compile", compile))
 
 
-def save_model(model, filepath, overwrite=True, **kwargs):
+def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
     """The same as ``model.save(filepath)``."""
-    model.save(filepath, overwrite, **kwargs)
+    model.save(filepath, overwrite, zipped, **kwargs)
 
 
-__all__ = ["Model", "Sequential", "load_model", "save_model"]
+def model_from_json(json_string, custom_objects=None):
+    """Return the model, with new weights, that ``model.to_json()`` described, here or in Keras; compiled as it was."""
+    from . import configs
+
+    refuse("model_from_json", {"custom_objects": custom_objects or None}, {"custom_objects": None}, ("json_string",))
+    return configs.restore(json.loads(json_string), compile=True)
+
+
+def clone_model(model, input_tensors=None, clone_function=None, call_function=None, recursive=False, **kwargs):
+    """Return a model of the same layers with new weights, not compiled."""
+    from . import configs
+
+    given = {"input_tensors": input_tensors, "clone_function": clone_function, "call_function": call_function,
+             "recursive": recursive, **kwargs}  # fmt: skip
+    refuse("clone_model", given, {**dict.fromkeys(given), "recursive": (False, True)}, ("model",))
+    return configs.restore(configs.describe(model))
+
+
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 __getattr__ = missing("keras.models", __all__)

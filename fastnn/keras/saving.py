@@ -81,16 +81,13 @@ def load_model(filepath, compile=True):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             description = json.loads(archive.read("config.json"))
             content = archive.read("model.weights.h5")
-        compiled = description.get("compile_config")
     else:
         with _h5py().File(io.BytesIO(content), "r") as file:
             description = json.loads(file.attrs["model_config"])
-            compiled = json.loads(file.attrs["training_config"]) if "training_config" in file.attrs else None
-        if compiled:
-            compiled["optimizer"] = compiled.pop("optimizer_config")
-    model = configs.restore(description)
-    if compile and compiled and compiled.get("optimizer") and compiled.get("loss"):
-        model.compile(**configs.restore_compiled(compiled))
+            if "training_config" in file.attrs:
+                compiled = json.loads(file.attrs["training_config"])
+                description["compile_config"] = {**compiled, "optimizer": compiled["optimizer_config"]}
+    model = configs.restore(description, compile)
     if model.built:
         _read(model, content, path, with_optimizer=compile)
     return model
@@ -163,9 +160,9 @@ def _fill_by_name(group, model):
     for part in parts:
         place, names = group.create_group(part.name), []
         for leaf in part._leaves if isinstance(part, Model) else [part]:
-            for (name, _, _), value in zip(leaf._specs(leaf._in), leaf.get_weights(), strict=True):
-                names.append(f"{leaf.name}/{name}")
-                place[names[-1]] = value
+            for weight in leaf.weights:
+                names.append(weight.path)
+                place[names[-1]] = weight
         place.attrs["weight_names"] = names if names else np.empty(0)
 
 
@@ -179,11 +176,10 @@ def _read(model, content, path, with_optimizer):
             leaves = [part for _, part in found]
             values = [value for place, _ in found for value in _in_order(file, f"{place}/vars")]
         state = _in_order(file, "optimizer/vars") if with_optimizer else []
-    wanted = [(leaf.name, name, shape) for leaf in leaves for name, shape, _ in leaf._specs(leaf._in)]
-    if [value.shape for value in values] != [shape for _, _, shape in wanted]:
+    wanted = [shape for leaf in leaves for _, shape in leaf._shapes()]
+    if [value.shape for value in values] != wanted:
         raise ValueError(
-            f"{path} does not have the weights of this model: the shapes are {[v.shape for v in values]}, not "
-            f"{[shape for _, _, shape in wanted]}"
+            f"{path} does not have the weights of this model: the shapes are {[v.shape for v in values]}, not {wanted}"
         )
     model.set_weights(values)
     configs.set_optimizer_state(model, state)

@@ -38,6 +38,15 @@ def generator(seed=None):
     return _generator if seed is None else np.random.default_rng(seed)
 
 
+def combined(given):
+    """Return the seed that the seeds of a model's random layers make together, or None if none has one."""
+    given = list(given)
+    if all(seed is None for seed in given):
+        return None
+    words = [word for seed in given for word in ((0, 0) if seed is None else (1, seed))]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 def draw():
     """Return a seed for a model."""
     return int(_generator.integers(2**62))
@@ -57,6 +66,6 @@ def unique_name(base):
     return f"{base}_{count}" if count else base
 
 
-def clear_session():
-    """Start the numbers of names afresh."""
+def clear_session(free_memory=True):
+    """Start the numbers of names afresh; there is no other state, and so no memory to free."""
     _taken.clear()

@@ -1,4 +1,28 @@
-"""Tensors that stand for samples while a model is put together, and the chains that they make."""
+"""Tensors that stand for samples while a model is put together, the chains that they make, and arrays of numbers."""
+
+import numpy as np
+
+
+class Array(np.ndarray):
+    """An array that calls with arrays return, with what scripts ask Keras's tensors and variables for.
+
+    Attributes
+    ----------
+    name : str or None
+        Of a weight: "kernel" or "bias"; `path` has the layer's too.
+    """
+
+    name = path = None
+
+    def __new__(cls, values, name=None, layer=None):
+        array = np.asarray(values).view(cls)
+        if name is not None:
+            array.name, array.path = name, f"{layer}/{name}"
+        return array
+
+    def numpy(self):
+        """Return the plain array, or the number if there is one alone."""
+        return np.asarray(self)[()]
 
 
 class KerasTensor:
