@@ -2,11 +2,22 @@
 
 from . import validation
 
-__all__ = ["Constraint", "MaxNorm", "deserialize", "get", "serialize"]
+__all__ = ["Constraint", "MaxNorm", "NonNeg", "UnitNorm", "deserialize", "get", "serialize"]
 
 
 class Constraint:
-    """Base class of the constraints."""
+    """Base class of the constraints, which hold after every update.
+
+    Attributes
+    ----------
+    min_norm, max_norm : float
+        What the norm of each column of the kernel, one a unit, is cut to; a `max_norm` of 0 leaves it.
+    non_negative : bool
+        Whether weights below 0 become 0.
+    """
+
+    min_norm = max_norm = 0.0
+    non_negative = False
 
     def get_config(self):
         """Return the constructor's arguments as a dict that JSON can hold."""
@@ -17,7 +28,7 @@ class Constraint:
 
 
 class MaxNorm(Constraint):
-    """After every update, cuts the norm of each column of the kernel (Srivastava et al., 2014, section 5.1).
+    """Cuts the norm of each column of the kernel (Srivastava et al., 2014, section 5.1).
 
     Parameters
     ----------
@@ -28,9 +39,23 @@ class MaxNorm(Constraint):
     def __init__(self, max_value=2.0):
         self.max_value = validation.number("max_value", max_value, low=0.0, above=True)
 
+    max_norm = property(lambda self: self.max_value)
 
-_BY_NAME = {"max_norm": MaxNorm}
-_ALIASES = {"maxnorm": "max_norm"}
+
+class UnitNorm(Constraint):
+    """Brings each column of the kernel to the norm 1."""
+
+    min_norm = max_norm = 1.0
+
+
+class NonNeg(Constraint):
+    """Keeps the kernel from being negative."""
+
+    non_negative = True
+
+
+_BY_NAME = {"max_norm": MaxNorm, "unit_norm": UnitNorm, "non_neg": NonNeg}
+_ALIASES = {"maxnorm": "max_norm", "unitnorm": "unit_norm", "nonneg": "non_neg"}
 
 
 def get(identifier):
@@ -39,7 +64,7 @@ def get(identifier):
     Parameters
     ----------
     identifier : str, Constraint or None
-        "max_norm", or an instance.
+        "max_norm", "unit_norm" or "non_neg", or an instance.
 
     Returns
     -------

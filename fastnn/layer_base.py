@@ -19,6 +19,9 @@ class Layer:
         Shape of a sample, for the first layer of a model.
     """
 
+    # Decoupled weight decay of the layer's weights in the place of the optimizer's, or None.
+    weight_decay = None
+
     def __init__(self, name=None, input_shape=None):
         if name is not None and not (isinstance(name, str) and name):
             raise TypeError(f"name must be a string that is not empty, got {name!r}")

@@ -77,7 +77,9 @@ class Dense(Layer):
     activity_regularizer : str or Regularizer, optional
         Penalty on the outputs, divided by the rows of the batch: an L1 makes them sparse.
     kernel_constraint : str or Constraint, optional
-        What the kernel is held to after every update.
+        What the kernel is held to after every update: "max_norm", "unit_norm" or "non_neg".
+    weight_decay : float, optional
+        Decoupled weight decay of kernel and bias, whatever the optimizer's `weight_decay` is; 0 switches it off here.
     input_shape : tuple of int, optional
         Shape of a sample, for the first layer of a model.
     name : str, optional
@@ -101,6 +103,7 @@ class Dense(Layer):
         kernel_constraint=None,
         input_shape=None,
         name=None,
+        weight_decay=None,
     ):
         super().__init__(name, input_shape)
         self.units = validation.integer("units", units, low=1)
@@ -112,6 +115,7 @@ class Dense(Layer):
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
+        self.weight_decay = None if weight_decay is None else validation.number("weight_decay", weight_decay, low=0.0)
 
     def compute_output_shape(self, input_shape):
         self.n_inputs = math.prod(input_shape)
@@ -126,7 +130,8 @@ class Dense(Layer):
         builder.activation(self.activation)
         _regularize(self, builder, ("kernel", "bias", "activity"))
         if self.kernel_constraint is not None:
-            builder.regularize(max_norm=self.kernel_constraint.max_value)
+            limit = self.kernel_constraint
+            builder.regularize(min_norm=limit.min_norm, max_norm=limit.max_norm, non_negative=limit.non_negative)
 
     def get_config(self):
         return {
@@ -140,6 +145,7 @@ class Dense(Layer):
             "bias_regularizer": regularizers.serialize(self.bias_regularizer),
             "activity_regularizer": regularizers.serialize(self.activity_regularizer),
             "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "weight_decay": self.weight_decay,
         }
 
     @classmethod

@@ -30,6 +30,8 @@ def check(model, batch_size, iterator, hooks):
             "L-BFGS goes through the data again and again: pass arrays or a sequence of chunks, no iterator"
         )
     for layer in model.layers:
+        if layer.weight_decay:
+            raise ValueError(f"L-BFGS has no weight decay: {layer!r} cannot be trained with it")
         if not isinstance(layer, (Input, Dense, Activation, Flatten, InputScaling)):
             raise ValueError(f"L-BFGS needs a loss that is always the same, so {layer!r} cannot be trained with it")
         if getattr(layer, "kernel_constraint", None) is not None:

@@ -34,6 +34,16 @@ def builder(layers, input_shape):
     return plan, ends
 
 
+def weights(layers, input_shape):
+    """Yield for every weight its layer, its path, such as "dense/kernel", and where it begins in the flat vector."""
+    start = 0
+    for layer in layers:
+        for name, shape, _ in layer.weight_specs(input_shape):
+            yield layer, f"{layer.name}/{name}", start
+            start += math.prod(shape)
+        input_shape = layer.compute_output_shape(input_shape)
+
+
 class Network:
     """Flat vectors, counters and workspaces of one model.
 

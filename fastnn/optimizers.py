@@ -3,6 +3,8 @@
 An optimizer object holds rates; the state that training builds up belongs to the model.
 """
 
+import re
+
 import numpy as np
 
 from . import schedules, validation
@@ -32,6 +34,13 @@ class Optimizer:
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
+    weight_decay : float, optional
+        Decoupled weight decay (Loshchilov and Hutter, 2019): before every step
+        ``w -= learning_rate * weight_decay * w``, for all weights, as in Keras for the biases too. A layer may have a
+        `weight_decay` of its own.
+    exclude_from_weight_decay : list of str, default ()
+        Weights that do not decay: regular expressions, each found in paths such as "dense_1/kernel" and "dense_1/bias".
+        ``["bias"]`` leaves out all biases.
     clipnorm : float, optional
         The gradient of every kernel and bias is scaled so that its norm is this at most.
     clipvalue : float, optional
@@ -56,8 +65,19 @@ class Optimizer:
 
     name = None
 
-    def __init__(self, learning_rate, *, clipnorm=None, clipvalue=None, global_clipnorm=None):
+    def __init__(
+        self,
+        learning_rate,
+        *,
+        weight_decay=None,
+        exclude_from_weight_decay=(),
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+    ):
         self.learning_rate = learning_rate
+        self.weight_decay = None if weight_decay is None else validation.number("weight_decay", weight_decay, low=0.0)
+        self.exclude_from_weight_decay(exclude_from_weight_decay)
         given = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         for name, value in given.items():
             limit = None if value is None else validation.number(name, value, low=0.0, above=True)
@@ -69,6 +89,45 @@ class Optimizer:
     def clip(self):
         """Value, norm and global norm to clip the gradient to, 0 for none."""
         return self.clipvalue or 0.0, self.clipnorm or 0.0, self.global_clipnorm or 0.0
+
+    def exclude_from_weight_decay(self, var_names):
+        """Say which weights do not decay, from the next `fit` on.
+
+        Parameters
+        ----------
+        var_names : list of str
+            As for the argument of the constructor.
+        """
+        if not isinstance(var_names, (list, tuple)) or not all(isinstance(name, str) for name in var_names):
+            raise TypeError(f"the weights to exclude from decay must be a list of names, got {var_names!r}")
+        for name in var_names:
+            try:
+                re.compile(name)
+            except re.error as error:
+                raise ValueError(f"{name!r}, to exclude from decay, is no regular expression: {error}") from None
+        self._exclude_from_weight_decay = list(var_names)
+
+    def decays(self, weights):
+        """Return the decay of every weight by its offset, a dict; for (layer, path, offset) of each.
+
+        Raises
+        ------
+        ValueError
+            If a name to exclude is found in no path.
+        """
+        weights = list(weights)
+        excluded = set()
+        for name in self._exclude_from_weight_decay:
+            found = [start for _, path, start in weights if re.search(name, path)]
+            if not found:
+                paths = ", ".join(path for _, path, _ in weights)
+                raise ValueError(f"{name!r}, to exclude from decay, is the name of no weight; there are {paths}")
+            excluded.update(found)
+        usual = self.weight_decay or 0.0
+        return {
+            start: 0.0 if start in excluded else usual if layer.weight_decay is None else layer.weight_decay
+            for layer, _, start in weights
+        }
 
     @property
     def learning_rate(self):
@@ -112,9 +171,7 @@ class Optimizer:
         return config
 
     def _arguments(self):
-        config = {name.lstrip("_"): value for name, value in vars(self).items()}
-        clipping = ("clipnorm", "clipvalue", "global_clipnorm")
-        return {name: value for name, value in config.items() if value is not None or name not in clipping}
+        return {name.lstrip("_"): value for name, value in vars(self).items() if value is not None and value != []}
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._arguments().items())})"
@@ -130,14 +187,14 @@ class SGD(Optimizer):
         In [0, 1].
     nesterov : bool, default False
         Whether the momentum is Nesterov's.
-    **clipping
+    **options
         As for `Optimizer`.
     """
 
     name = "sgd"
 
-    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, **clipping):
-        super().__init__(learning_rate, **clipping)
+    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, **options):
+        super().__init__(learning_rate, **options)
         self.momentum = validation.number("momentum", momentum, low=0.0, high=1.0)
         self.nesterov = validation.flag("nesterov", nesterov)
 
@@ -158,38 +215,38 @@ class Adam(Optimizer):
         In [0, 1).
     epsilon : float, default 1e-7
         Above 0.
-    **clipping
+    **options
         As for `Optimizer`.
     """
 
     name = "adam"
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **clipping):
-        super().__init__(learning_rate, **clipping)
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **options):
+        super().__init__(learning_rate, **options)
         self.beta_1 = validation.number("beta_1", beta_1, low=0.0, high=1.0, below=True)
         self.beta_2 = validation.number("beta_2", beta_2, low=0.0, high=1.0, below=True)
         self.epsilon = validation.number("epsilon", epsilon, low=0.0, above=True)
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), which as in Keras reaches biases too.
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule, default 0.001
     weight_decay : float, default 0.004
-        Not negative.
+        As for `Optimizer`.
     beta_1, beta_2, epsilon
         As for `Adam`.
-    **clipping
+    **options
         As for `Optimizer`.
     """
 
     name = "adamw"
+    kernel = Adam.name
 
-    def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **clipping):
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, **clipping)
-        self.weight_decay = validation.number("weight_decay", weight_decay, low=0.0)
+    def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **options):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay=weight_decay, **options)
 
 
 class RMSprop(Optimizer):
@@ -202,14 +259,14 @@ class RMSprop(Optimizer):
         In [0, 1).
     epsilon : float, default 1e-7
         Above 0.
-    **clipping
+    **options
         As for `Optimizer`.
     """
 
     name = "rmsprop"
 
-    def __init__(self, learning_rate=0.001, rho=0.9, epsilon=1e-7, **clipping):
-        super().__init__(learning_rate, **clipping)
+    def __init__(self, learning_rate=0.001, rho=0.9, epsilon=1e-7, **options):
+        super().__init__(learning_rate, **options)
         self.rho = validation.number("rho", rho, low=0.0, high=1.0, below=True)
         self.epsilon = validation.number("epsilon", epsilon, low=0.0, above=True)
 
@@ -224,14 +281,14 @@ class Adagrad(Optimizer):
         What the sums of squares start from; not negative.
     epsilon : float, default 1e-7
         Above 0.
-    **clipping
+    **options
         As for `Optimizer`.
     """
 
     name = "adagrad"
 
-    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, **clipping):
-        super().__init__(learning_rate, **clipping)
+    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, **options):
+        super().__init__(learning_rate, **options)
         self.initial_accumulator_value = validation.number(
             "initial_accumulator_value", initial_accumulator_value, low=0.0
         )
@@ -245,7 +302,7 @@ class Adamax(Adam):
     ----------
     learning_rate, beta_1, beta_2, epsilon
         As for `Adam`.
-    **clipping
+    **options
         As for `Optimizer`.
     """
 
@@ -261,7 +318,7 @@ class Nadam(Adam):
     ----------
     learning_rate, beta_1, beta_2, epsilon
         As for `Adam`.
-    **clipping
+    **options
         As for `Optimizer`.
     """
 
@@ -278,14 +335,14 @@ class Lion(Optimizer):
         In (0, 1].
     beta_2 : float, default 0.99
         In [0, 1).
-    **clipping
+    **options
         As for `Optimizer`.
     """
 
     name = "lion"
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99, **clipping):
-        super().__init__(learning_rate, **clipping)
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99, **options):
+        super().__init__(learning_rate, **options)
         self.beta_1 = validation.number("beta_1", beta_1, low=0.0, high=1.0, above=True)
         self.beta_2 = validation.number("beta_2", beta_2, low=0.0, high=1.0, below=True)
 
@@ -309,7 +366,9 @@ class LBFGS(Optimizer):
 
     name = "lbfgs"
     kernel = "sgd"  # which has no state and is never asked for an update
-    clipnorm = clipvalue = global_clipnorm = None  # the line search needs the gradient as it is
+    # The line search needs the gradient as it is, and moves along nothing else.
+    clipnorm = clipvalue = global_clipnorm = weight_decay = None
+    _exclude_from_weight_decay = ()
     learning_rate = property(lambda self: None, doc="There is none, and none can be set.")
 
     def __init__(self, history_size=10, tolerance=1e-5, max_line_search=20):

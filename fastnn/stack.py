@@ -266,6 +266,7 @@ class LayerStack:
             target_scale=scale,
             loss_parameter=loss.parameter,
             clip=optimizer.clip if optimizer else (0.0, 0.0, 0.0),
+            decay=optimizer.decays(network.weights(self._layers, input_shape)) if optimizer else None,
         )
 
     def _inference_plan(self, row=None, scale=1.0):

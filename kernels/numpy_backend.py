@@ -25,14 +25,20 @@ from .plan import (
     OP_WEIGHTS,
     RATE_ACTIVITY_L1,
     RATE_ALPHA,
+    RATE_BIAS_DECAY,
     RATE_BIAS_L1,
+    RATE_BIAS_L2,
     RATE_DROPOUT,
     RATE_EPSILON,
     RATE_KEPT,
+    RATE_KERNEL_DECAY,
     RATE_KERNEL_L1,
+    RATE_KERNEL_L2,
     RATE_MAX_NORM,
+    RATE_MIN_NORM,
     RATE_MOMENTUM,
     RATE_NOISE,
+    RATE_NON_NEGATIVE,
     RATE_SPREAD,
     TIED,
     Plan,
@@ -120,24 +126,23 @@ def _own(flat, op):
 
 
 def _variables(workspace):
-    """Kernels and biases: number of the operation, column of the plan's rates where the penalty begins, the values."""
-    for i, op in enumerate(workspace.plan.ops):
-        for part, column in zip(_own(workspace.params, op), (RATE_KERNEL_L1, RATE_BIAS_L1), strict=True):
-            if part is not None:
-                yield i, column, part
+    """Kernels and biases: the values, L1, L2, decay."""
+    for op, rates in zip(workspace.plan.ops, workspace.plan.rates, strict=True):
+        kernel, bias = _own(workspace.params, op)
+        if kernel is not None:
+            yield kernel, *rates[[RATE_KERNEL_L1, RATE_KERNEL_L2, RATE_KERNEL_DECAY]].tolist()
+        if bias is not None:
+            yield bias, *rates[[RATE_BIAS_L1, RATE_BIAS_L2, RATE_BIAS_DECAY]].tolist()
 
 
-def _two(plan, i, column):
-    """L1 and L2, which stand side by side."""
-    return plan.rates[i, column : column + 2].tolist()
+def _activity(plan, i):
+    """L1 and L2 of the outputs of operation i."""
+    return plan.rates[i, RATE_ACTIVITY_L1 : RATE_ACTIVITY_L1 + 2].tolist()
 
 
 def _penalty(workspace):
     """The penalties on kernels and biases, in float64."""
-    plan = workspace.plan
-    return sum(
-        penalties.penalty(w.astype(np.float64), *_two(plan, i, column)) for i, column, w in _variables(workspace)
-    )
+    return sum(penalties.penalty(w.astype(np.float64), l1, l2) for w, l1, l2, _ in _variables(workspace))
 
 
 def _loss(plan, z, t, w):
@@ -193,7 +198,7 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None, advance=False)
     sums = _loss(plan, z, t, w)
     sums[0] += len(x) * _penalty(workspace)
     for i, (_, _, y, *_) in enumerate(tape):
-        sums[0] += penalties.penalty(y, *_two(plan, i, RATE_ACTIVITY_L1), axis=1).sum(dtype=np.float64)
+        sums[0] += penalties.penalty(y, *_activity(plan, i), axis=1).sum(dtype=np.float64)
     if out is not None:
         after = ACTIVATIONS[plan.output_activation]
         out[...] = after.forward(z, after.alpha)
@@ -210,7 +215,7 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None, advance=False)
             dy = np.where(keep, dy * (1.0 / plan.rates[i, RATE_KEPT]), 0.0).astype(dy.dtype)
         if noise is not None:
             dy = (dy * (1.0 + plan.rates[i, RATE_SPREAD] * noise)).astype(dy.dtype)
-        l1, l2 = _two(plan, i, RATE_ACTIVITY_L1)
+        l1, l2 = _activity(plan, i)
         if l1 or l2:
             dy = dy + penalties.slope(y, l1 / len(z), l2 / len(z))
         dz = activation.backward(z, y, dy, alpha)
@@ -230,9 +235,9 @@ def _gradient(workspace, x, t, w, seed, step, gradient, out=None, advance=False)
             dy = dz
         if db is not None:
             db[...] = dz.sum(axis=0)
-    for (i, column, w), g in zip(_variables(workspace), _parts(plan, gradient), strict=True):
-        if any(_two(plan, i, column)):
-            g += penalties.slope(w, *_two(plan, i, column))
+    for (w, l1, l2, _), g in zip(_variables(workspace), _parts(plan, gradient), strict=True):
+        if l1 or l2:
+            g += penalties.slope(w, l1, l2)
     return sums
 
 
@@ -282,12 +287,17 @@ def _update(workspace, gradient, rate, step):
     plan = workspace.plan
     row = OPTIMIZERS[plan.optimizer]
     gradient = _clipped(plan, gradient)
+    for w, _, _, decay in _variables(workspace):
+        if decay:
+            penalties.decay(w, float(rate), decay)
     for part in plan.trained:
         slots = tuple(slot[part] for slot in workspace.state)
         row.update(workspace.params[part], gradient[part], slots, plan.hyper.tolist(), float(rate), step + 1)
-    for i, op in enumerate(plan.ops):
-        if plan.rates[i, RATE_MAX_NORM]:
-            penalties.max_norm(_views(workspace.params, op)[0], plan.rates[i, RATE_MAX_NORM].item())
+    for op, rates in zip(plan.ops, plan.rates, strict=True):
+        if rates[RATE_MAX_NORM]:
+            penalties.bound_norms(_views(workspace.params, op)[0], *rates[[RATE_MIN_NORM, RATE_MAX_NORM]].tolist())
+        if rates[RATE_NON_NEGATIVE]:
+            penalties.non_negative(_views(workspace.params, op)[0])
 
 
 @_reference
@@ -317,7 +327,7 @@ def evaluate(workspace, x, y, weights, sums):
         batch, t, w = _batch(workspace, x, y, weights, rows)
         outputs = _outputs(workspace, batch, 0, len(plan.ops) - 1)
         for i, h in enumerate(outputs):
-            sums[0] += penalties.penalty(h, *_two(plan, i, RATE_ACTIVITY_L1), axis=1).sum(dtype=np.float64)
+            sums[0] += penalties.penalty(h, *_activity(plan, i), axis=1).sum(dtype=np.float64)
         sums += _loss(plan, outputs[-1], t, w)
     sums[0] += len(x) * _penalty(workspace)
 

@@ -33,12 +33,6 @@ def _adam(w, g, slots, hyper, rate, t):
     w -= (rate * math.sqrt(1.0 - beta_2**t) / (1.0 - beta_1**t)) * m / (np.sqrt(v) + epsilon)
 
 
-def _adamw(w, g, slots, hyper, rate, t):
-    *adam, weight_decay = hyper
-    w -= (rate * weight_decay) * w
-    _adam(w, g, slots, adam, rate, t)
-
-
 def _rmsprop(w, g, slots, hyper, rate, t):
     rho, epsilon = hyper
     (v,) = slots
@@ -129,12 +123,11 @@ OPTIMIZERS = (
     Optimizer("sgd", 0, (), {}, 0.01, _sgd),
     Optimizer("momentum", 1, ("m",), {"momentum": 0.9, "nesterov": 0.0}, 0.01, _momentum),
     Optimizer("adam", 2, ("m", "v"), _ADAM, 0.001, _adam),
-    Optimizer("adamw", 3, ("m", "v"), {**_ADAM, "weight_decay": 0.004}, 0.001, _adamw),
-    Optimizer("rmsprop", 4, ("v",), {"rho": 0.9, "epsilon": 1e-7}, 0.001, _rmsprop),
-    Optimizer("adagrad", 5, ("v",), {"initial_accumulator_value": 0.1, "epsilon": 1e-7}, 0.001, _adagrad),
-    Optimizer("adamax", 6, ("m", "u"), _ADAM, 0.001, _adamax),
-    Optimizer("nadam", 7, ("m", "v"), _ADAM, 0.001, _nadam),
-    Optimizer("lion", 8, ("m",), {"beta_1": 0.9, "beta_2": 0.99}, 0.001, _lion),
+    Optimizer("rmsprop", 3, ("v",), {"rho": 0.9, "epsilon": 1e-7}, 0.001, _rmsprop),
+    Optimizer("adagrad", 4, ("v",), {"initial_accumulator_value": 0.1, "epsilon": 1e-7}, 0.001, _adagrad),
+    Optimizer("adamax", 5, ("m", "u"), _ADAM, 0.001, _adamax),
+    Optimizer("nadam", 6, ("m", "v"), _ADAM, 0.001, _nadam),
+    Optimizer("lion", 7, ("m",), {"beta_1": 0.9, "beta_2": 0.99}, 0.001, _lion),
 )
 
 BY_NAME = {row.name: row for row in OPTIMIZERS}

@@ -1,8 +1,8 @@
 """What is added to a loss, and what is done to a gradient and to weights besides the optimiser's step: the formulas.
 
 Meanings are those of Keras 3: a penalty is ``l1 * sum(|w|) + l2 * sum(w**2)`` over a kernel or a bias, or over the
-outputs of a layer divided by the rows of the batch; gradients are clipped after penalties have been added; a constraint
-follows the update.
+outputs of a layer divided by the rows of the batch; gradients are clipped after penalties have been added; decay comes
+before the optimiser's step, a constraint after it.
 """
 
 import numpy as np
@@ -26,7 +26,17 @@ def clip_factor(norm, limit):
     return 1.0 if norm <= limit else limit / norm + (norm - norm)
 
 
-def max_norm(w, limit):
-    """Kernel (n_in, n_out) with the norm of every column, one for each unit, cut to about `limit`, in place."""
+def decay(w, rate, share):
+    """Decoupled weight decay (Loshchilov and Hutter, 2019), in place: the learning rate's part of `share` of `w`."""
+    w -= (rate * share) * w
+
+
+def bound_norms(w, low, high):
+    """Kernel (n_in, n_out) with the norm of every column, one for each unit, cut to about [low, high], in place."""
     norms = np.sqrt((w * w).sum(axis=0))
-    w *= np.minimum(norms, limit) / (EPSILON + norms)
+    w *= np.clip(norms, low, high) / (EPSILON + norms)
+
+
+def non_negative(w):
+    """Negative weights become 0, in place; NaN stays."""
+    w[w < 0.0] = 0.0

@@ -26,11 +26,13 @@ OP_CODE, OP_IN, OP_OUT, OP_ACTIVATION, OP_WEIGHTS, OP_BIAS, OP_MOVING = range(7)
 # Columns of Plan.rates (float64); see `penalties` for those from KERNEL_L1 on, of which 0 means none.
 RATES = (
     "alpha", "dropout", "kernel_l1", "kernel_l2", "bias_l1", "bias_l2", "activity_l1", "activity_l2", "max_norm",
-    "kept", "gaussian_noise", "gaussian_dropout", "epsilon", "momentum",
+    "kept", "gaussian_noise", "gaussian_dropout", "epsilon", "momentum", "min_norm", "non_negative", "kernel_decay",
+    "bias_decay",
 )  # fmt: skip
 (
     RATE_ALPHA, RATE_DROPOUT, RATE_KERNEL_L1, RATE_KERNEL_L2, RATE_BIAS_L1, RATE_BIAS_L2, RATE_ACTIVITY_L1,
-    RATE_ACTIVITY_L2, RATE_MAX_NORM, RATE_KEPT, RATE_NOISE, RATE_SPREAD, RATE_EPSILON, RATE_MOMENTUM,
+    RATE_ACTIVITY_L2, RATE_MAX_NORM, RATE_KEPT, RATE_NOISE, RATE_SPREAD, RATE_EPSILON, RATE_MOMENTUM, RATE_MIN_NORM,
+    RATE_NON_NEGATIVE, RATE_KERNEL_DECAY, RATE_BIAS_DECAY,
 ) = range(len(RATES))  # fmt: skip
 _CLOSING = RATE_DROPOUT, RATE_ACTIVITY_L1, RATE_ACTIVITY_L2, RATE_NOISE, RATE_SPREAD
 # Elements of Plan.clip (float64), of which 0 means none.
@@ -45,11 +47,13 @@ class Plan:
     ----------
     ops : ndarray of int64, shape (n_ops, 7)
         One record an operation: code, inputs, outputs, activation, offset of W, of b and of the moving statistics.
-    rates : ndarray of float64, shape (n_ops, 14)
+    rates : ndarray of float64, shape (n_ops, 18)
         One record an operation: the activation's alpha, the dropout rate, L1 and L2 of the kernel, of the bias and of
         the outputs before dropout, the largest norm of a column of the kernel, what dropout divides by what it keeps,
         the standard deviations of noise that is added to the outputs and of noise around one that multiplies them,
-        and what a normalisation adds to a variance, and keeps of its moving statistics.
+        what a normalisation adds to a variance, and keeps of its moving statistics, the smallest norm of a column of
+        the kernel where there is a largest, whether the kernel is kept from being negative, and the decay of kernel and
+        bias, of which an update takes the learning rate's share off first.
     output_activation : int
         Activation code that `forward` applies after the last operation and that training leaves out because the loss
         works on logits; LINEAR when there is none.
@@ -205,7 +209,7 @@ class PlanBuilder:
         self._rates[-1][RATE_KEPT] = 1.0 - rate if scaled else 1.0
 
     def regularize(self, **rates):
-        """Set penalties and the constraint of the last layer, by their names in `RATES`: ``kernel_l2=0.01``."""
+        """Set penalties, constraints and decays of the last layer, by their names in `RATES`: ``kernel_l2=0.01``."""
         if not self._ops:
             self._append(ELEMENTWISE, self.width)
         for name, rate in rates.items():
@@ -237,6 +241,7 @@ class PlanBuilder:
         target_scale=1.0,
         loss_parameter=None,
         clip=(0.0, 0.0, 0.0),
+        decay=None,
     ):
         """Finish the plan.
 
@@ -257,6 +262,8 @@ class PlanBuilder:
             The loss's parameter, if it is not its row's default.
         clip : sequence of float
             What to clip the gradient to: value, norm, global norm; 0 for none.
+        decay : dict of int to float, optional
+            The decay of kernels and biases, by their offsets.
 
         Returns
         -------
@@ -271,6 +278,10 @@ class PlanBuilder:
         ops = [list(op) for op in self._ops]
         ops = ops or [[ELEMENTWISE, self.width, self.width, activations.LINEAR, -1, -1, -1]]
         rates = [list(r) for r in self._rates] or [[0.0] * len(RATES)]
+        for op, rate in zip(ops, rates, strict=True):
+            if op[OP_CODE] != TIED:
+                rate[RATE_KERNEL_DECAY] = (decay or {}).get(op[OP_WEIGHTS], rate[RATE_KERNEL_DECAY])
+            rate[RATE_BIAS_DECAY] = (decay or {}).get(op[OP_BIAS], rate[RATE_BIAS_DECAY])
         row = losses.LOSS_BY_NAME[loss]
         if loss_parameter is not None and row.parameter is None:
             raise ValueError(f"the loss {loss!r} has no parameter, got {loss_parameter!r}")

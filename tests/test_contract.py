@@ -40,7 +40,7 @@ CASES = {
     "smoothed labels": ("9 20 tanh 5 softmax", 45, 16, {**SPARSE, "loss_parameter": 0.2}),
     "counts": ("9 35 tanh 3 softplus", 45, 16, {"loss": "poisson", "metrics": ERRORS, **ADAM}),
     "angles": ("9 20 tanh 37", 45, 16, {"loss": "cosine_similarity", **ADAM}),
-    "inner softmax": ("5 8 softmax 33 3", 45, 16, {"loss": "mae", "metrics": ["mae"], "optimizer": "adamw"}),
+    "inner softmax": ("5 8 softmax 33 3", 45, 16, {"loss": "mae", "metrics": ["mae"], **ADAM}),
 }
 # Big enough for a backend to share the work out, with odd sizes everywhere; the classifier of three layers twice.
 THREADED = {
@@ -61,11 +61,20 @@ REGULARIZED = {
     "tied": ("50 31 l2:0.01 tanh 3 tanh tied1nb drop0.1 tanh tied0 bl2:0.1", 45, 16, ADAM),
     "tied and more": ("170 130 max:1.1 tanh 20nb tied1 tanh tied0", 45, 16, {"clip": (0, 0.05, 0), **ADAM}),
     "max norm": ("9 35 max:0.8 tanh 3nb max:0.5", 45, 16, ADAM),
+    "held": ("9 35 min:0.9 max:0.9 tanh 40 nonneg:1 tanh 3nb min:0.3 max:0.5 nonneg:1", 45, 16, ADAM),
+    "decay": ("9 35 kd:2 tanh 3 kd:1 bd:3 tanh 9nb kd:0.5", 45, 16, ADAM),
+    "decay of few rows": ("9 35 kd:2 tanh 3 bd:1", 13, 3, {"optimizer": "sgd"}),
+    "decay, clipped and tied": (
+        "50 31 kd:2 bd:1 tanh 3 tanh tied1 bd:2 tanh tied0nb",
+        45,
+        16,
+        {"clip": (0, 0, 1), **ADAM},
+    ),
     "clipped value": ("9 35 l2:0.1 tanh 3", 45, 16, {"optimizer": "momentum", "clip": (0.01, 0, 0)}),
     "few rows": ("9 35 l2:0.1 tanh 3", 13, 3, {"optimizer": "sgd"}),
     "few rows clipped": ("9 35 tanh 3", 13, 3, {"optimizer": "sgd", "clip": (0.01, 0, 0)}),
     "clipped norms": ("9 35 l2:0.1 tanh 3nb", 45, 16, {"clip": (0, 0.05, 0), **ADAM}),
-    "clipped norm": ("90 117 drop0.3 tanh 130 max:1.1 3", 45, 16, {"clip": (0, 0, 0.05), **ADAM}),
+    "clipped norm": ("90 117 drop0.3 tanh 130nb max:1.1 3", 45, 16, {"clip": (0, 0, 0.05), **ADAM}),
 }
 # Layers that bring their inputs to mean 0 and variance 1. The last batch has one row in some of them.
 NORMALIZED = {
@@ -79,6 +88,7 @@ NORMALIZED = {
     ),
     "wide batch": ("40 170 bn relu 260nb bn tanh drop0.2 65 bn sigmoid", 257, 128, {"metrics": ERRORS, **ADAM}),
     "wide layer": ("40 170 ln relu 260nb ln tanh drop0.2 65 ln sigmoid", 257, 128, {"metrics": ERRORS, **ADAM}),
+    "decay and norms": ("9 35 bn kd:2 bd:1 tanh 20 ln kd:1 relu 3", 45, 16, ADAM),
     "norms alone": ("70 bn ln tanh bn ln", 33, 16, {"optimizer": "momentum"}),
     "penalties and norms": (
         "40 150 bn l1:0.01 l2:0.1 bl2:0.1 tanh al2:0.1 130 ln l2:0.1 bl1:0.1 relu 3",

@@ -16,7 +16,13 @@ KERAS = json.loads((Path(__file__).parent / "values" / "keras_kernels.json").rea
 @pytest.mark.parametrize("name", KERAS["optimizers"])
 def test_optimizer_steps(backend, name):
     optimizer = getattr(optimizers, name)(0.1)
-    plan = build("4 1nb", optimizer=optimizer.kernel, hyper=optimizer.hyper, dtype="float64")
+    plan = build(
+        "4 1nb",
+        optimizer=optimizer.kernel,
+        hyper=optimizer.hyper,
+        dtype="float64",
+        decay={0: optimizer.weight_decay or 0.0},
+    )
     fit = Fit(backend, plan, np.array(KERAS["w"]))
     for step, (gradient, expected) in enumerate(zip(KERAS["gradients"], KERAS["optimizers"][name], strict=True)):
         fit.update(np.array(gradient), optimizer.learning_rate, step)

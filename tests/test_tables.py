@@ -321,7 +321,6 @@ def test_an_autoencoder_of_a_table(here, capsys):
         ("train --noise 0.1", "--noise is for --model autoencoder"),
         ("train --tied", "--tied is for --model autoencoder"),
         ("train --model autoencoder --normalize standard", "--normalize is for --model mlp"),
-        ("train --weight-decay 0.1", "--weight-decay is for --optimizer adamw"),
     ],
 )
 def test_errors_of_commands(here, capsys, argv, words):

@@ -33,13 +33,14 @@ NETS = {
     "odd": "17 33 relu drop0.2 19nb sigmoid drop0.7 3",
     "autoencoder": "49 31 tanh 5 31 relu drop0.1 49",
     "penalized": "13 40 l1:0.001 bl2:0.01 relu al1:0.01 drop0.2 17 l2:0.01 max:0.9 tanh al2:0.02 5",
+    "held": "13 40 kd:2 min:0.9 max:0.9 relu 17 nonneg:1 bd:1 tanh 19 kd:0.5 min:0.2 max:0.5 nonneg:1 tied2 bd:1 5",
     "noisy": "13 noise0.3 mask0.2 20 gdrop0.3 tanh 50 noise0.1 relu 3",
     "tied": "49 31 tanh 5 tanh tied1 relu drop0.1 tied0nb",
     "elementwise": "11 drop0.1 tanh 23 drop0.3 relu softmax 8 leaky_relu:0.1 drop0.2 elu 6",
 }
 RATES = {
-    "sgd": 0.1, "momentum": 0.03, "adam": 0.003, "adamw": 0.003, "rmsprop": 0.003, "adagrad": 0.03, "adamax": 0.003,
-    "nadam": 0.003, "lion": 0.001,
+    "sgd": 0.1, "momentum": 0.03, "adam": 0.003, "rmsprop": 0.003, "adagrad": 0.03, "adamax": 0.003, "nadam": 0.003,
+    "lion": 0.001,
 }  # fmt: skip
 
 each_optimizer = pytest.mark.parametrize("optimizer", [row.name for row in OPTIMIZERS])

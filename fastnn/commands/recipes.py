@@ -151,8 +151,6 @@ def _optimizer(args, source):
             rate = Call("fastnn.schedules.CosineDecay", [rate], {"decay_steps": steps})
     options = {} if rate is None else {"learning_rate": rate}
     if args.weight_decay is not None:
-        if args.optimizer != "adamw":
-            raise ValueError(f"--weight-decay is for --optimizer adamw, not for {args.optimizer}")
         options["weight_decay"] = args.weight_decay
     if not options:
         return args.optimizer

@@ -195,7 +195,7 @@ def _add_training(group):
         "--weight-decay",
         type=number(float, "a number of at least 0", 0.0, float("inf"), below=True),
         metavar="RATE",
-        help="of adamw (default: 0.004; best: 0.1)",
+        help="decay of the weights, apart from their gradients (default: 0.004 for adamw, otherwise none; best: 0.1)",
     )
     group.add_argument(
         "--label-smoothing",

@@ -62,7 +62,7 @@ def adapt(base, order, defaults=None, old=None, mixin=(), extra=None):
     engine = inspect.signature(base.__init__).parameters
     taken = {name for name, p in engine.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
     if any(p.kind is p.VAR_KEYWORD for p in engine.values()):
-        taken |= _CLIPPING
+        taken |= _OPTIONS
     parameters, refused = [], dict(defaults or {})
     for item in order.split():
         name, _, value = item.partition("=")
@@ -93,7 +93,8 @@ def adapt(base, order, defaults=None, old=None, mixin=(), extra=None):
     return type(what, (*mixin, base), {"__init__": __init__, "__doc__": base.__doc__, "__module__": module})
 
 
-_CLIPPING = {"clipnorm", "clipvalue", "global_clipnorm"}
+# Of every optimizer.
+_OPTIONS = {"weight_decay", "clipnorm", "clipvalue", "global_clipnorm"}
 
 
 def missing(module, names):

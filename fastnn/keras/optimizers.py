@@ -61,28 +61,14 @@ class _Optimizer:
     lr = learning_rate  # the old spelling
 
 
-class _Decaying:
-    """Adam, which with a weight decay is AdamW."""
-
-    weight_decay = None
-    kernel = property(lambda self: "adamw" if self.weight_decay else "adam")
-
-
 def _decay(optimizer, value):
     """Let the rate fall by the number of the batch, as the argument of old did."""
     if validation.number("decay", value, low=0.0):
         optimizer.learning_rate = schedules.InverseTimeDecay(optimizer.learning_rate, 1, value)
 
 
-def _weight_decay(optimizer, value):
-    optimizer.weight_decay = None if value is None else validation.number("weight_decay", value, low=0.0)
-
-
 def _adapted(cls):
-    is_adam = cls is engine.Adam
-    extra = {"decay": _decay, **({"weight_decay": _weight_decay} if is_adam else {})}
-    mixin = (_Decaying, _Optimizer) if is_adam else (_Optimizer,)
-    return adapt(cls, _ORDERS[cls.__name__], _DEFAULTS, {"lr": "learning_rate"}, mixin, extra)
+    return adapt(cls, _ORDERS[cls.__name__], _DEFAULTS, {"lr": "learning_rate"}, (_Optimizer,), {"decay": _decay})
 
 
 Optimizer = engine.Optimizer

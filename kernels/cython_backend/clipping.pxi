@@ -33,6 +33,11 @@ cdef inline long own_kernel(const Op *op) noexcept nogil:
     return op.w_rows * op.n_out if op.source < 0 else 0
 
 
+cdef inline long own_bias(const Op *op) noexcept nogil:
+    """How many numbers the bias has."""
+    return op.n_out if op.flat_b >= 0 else 0
+
+
 cdef double clip_factor(const Net *net, long part, long end, double limit) noexcept nogil:
     """See kernels/penalties.py; for the norm whose partial sums are those from `part` to `end`."""
     cdef double norm = 0
@@ -43,14 +48,15 @@ cdef double clip_factor(const Net *net, long part, long end, double limit) noexc
     return 1 if norm <= limit else limit / norm + (norm - norm)
 
 
-cdef void scaled_update(Net *net, const Update *update, const real *g, long wide, real factor, long at) noexcept nogil:
+cdef void scaled_update(Net *net, const Update *update, const real *g, long wide, real factor, long at,
+                        double decay) noexcept nogil:
     """Shapes: g (wide,), wide <= P: a row of a kernel's panel, or of a bias, that begins at `at`. Aliasing: none."""
     cdef real block[P]
     cdef long c
     memset(block, 0, sizeof(block))
     for c in range(wide):
         block[c] = g[c] * factor
-    apply_update(net, update, at, block, 1)
+    apply_update(net, update, at, block, 1, decay)
 
 
 cdef void update_from(Net *net, const Update *update, const real *gradient, long id, long n) noexcept nogil:
@@ -62,7 +68,7 @@ cdef void update_from(Net *net, const Update *update, const real *gradient, long
         for i in range(net.n_ops):
             op = &net.ops[i]
             part = square_sums(net, gradient + op.flat_w, own_kernel(op), part, id, n)
-            part = square_sums(net, gradient + op.flat_b, op.n_out if op.flat_b >= 0 else 0, part, id, n)
+            part = square_sums(net, gradient + op.flat_b, own_bias(op), part, id, n)
         barrier_wait(&net.barrier, n)
         if net.clip_global:
             of_w = of_b = <real> clip_factor(net, 0, part, net.clip_norm)
@@ -71,7 +77,7 @@ cdef void update_from(Net *net, const Update *update, const real *gradient, long
         op = &net.ops[i]
         if net.clip_norm > 0 and not net.clip_global:
             middle = square_sums(net, NULL, own_kernel(op), part, id, n)
-            end = square_sums(net, NULL, op.n_out if op.flat_b >= 0 else 0, middle, id, n)
+            end = square_sums(net, NULL, own_bias(op), middle, id, n)
             of_w = <real> clip_factor(net, part, middle, net.clip_norm)
             of_b = <real> clip_factor(net, middle, end, net.clip_norm)
             part = end
@@ -79,9 +85,9 @@ cdef void update_from(Net *net, const Update *update, const real *gradient, long
             wide = smaller(P, op.n_out - j * P)
             for k in range(op.w_rows if op.source < 0 else 0):
                 scaled_update(net, update, gradient + op.flat_w + k * op.n_out + j * P, wide, of_w,
-                              op.w + (j * op.w_rows + k) * P)
+                              op.w + (j * op.w_rows + k) * P, op.kernel_decay)
             if op.flat_b >= 0:
-                scaled_update(net, update, gradient + op.flat_b + j * P, wide, of_b, op.b + j * P)
+                scaled_update(net, update, gradient + op.flat_b + j * P, wide, of_b, op.b + j * P, op.bias_decay)
             if op.by_rows:
                 for k in range(panels(op.n_in)):
                     refresh_transpose(net, op, j, k)

@@ -54,9 +54,10 @@ cdef class Engine:
             op.renewal = 1 - rate[13]
             op.limit = min(int(rate[1] * 2.0**32 + 0.5), 2**32 - 1)
             op.kernel_l1, op.kernel_l2, op.bias_l1, op.bias_l2, op.activity_l1, op.activity_l2, op.max_norm = rate[2:9]
+            op.min_norm, op.non_negative, op.kernel_decay, op.bias_decay = rate[14], rate[15] != 0, rate[16], rate[17]
             op.penalized = any(rate[2:6])
             net.penalized |= any(rate[2:8])
-            net.constrained |= rate[8] > 0
+            net.constrained |= op.max_norm > 0 or op.non_negative
             if op.code == DENSE:
                 op.w_rows = op.n_in
                 op.w = at

@@ -134,7 +134,8 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     Aliasing: none."""
     cdef real block[P * P]
     cdef real scaled[FEW * P]
-    cdef bint direct = gradient == NULL and update.code == SGD and m <= FEW and update.clip == 0 and not op.penalized
+    cdef bint direct = (gradient == NULL and update.code == SGD and m <= FEW and update.clip == 0
+                        and not op.penalized and op.kernel_decay == 0)
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
     cdef long chunk, start, deep, jobs, job, j, q, part, k, t, i, rows, wide, r, depth
     cdef const real *dz
@@ -168,7 +169,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                 if op.penalized:
                     add_slope(net.w + op.w + (j * op.n_in + q * P) * P, op.kernel_l1, op.kernel_l2, block, rows * P)
                 if gradient == NULL:
-                    apply_update(net, update, op.w + (j * op.n_in + q * P) * P, block, rows)
+                    apply_update(net, update, op.w + (j * op.n_in + q * P) * P, block, rows, op.kernel_decay)
                 else:
                     flat = net.tied_gradient if op.source >= 0 else gradient
                     for r in range(rows):
@@ -180,7 +181,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                 if op.penalized:
                     add_slope(net.w + op.b + j * P, op.bias_l1, op.bias_l2, block, P)
                 if gradient == NULL:
-                    apply_update(net, update, op.b + j * P, block, 1)
+                    apply_update(net, update, op.b + j * P, block, 1, op.bias_decay)
                 else:
                     memcpy(gradient + op.flat_b + j * P, block, wide * sizeof(real))
 

@@ -102,7 +102,7 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     MSE = 0, MAE = 1, BINARY = 2, CATEGORICAL = 3, SPARSE = 4, HUBER = 5, LOG_COSH = 6, POISSON = 7, KL_DIVERGENCE = 8
     HINGE = 9, SQUARED_HINGE = 10, CATEGORICAL_HINGE = 11, COSINE = 12
     CATEGORICAL_ACCURACY = 0, BINARY_ACCURACY = 1, METRIC_MAE = 2, METRIC_MSE = 3
-    SGD = 0, MOMENTUM = 1, ADAM = 2, ADAMW = 3, RMSPROP = 4, ADAGRAD = 5, ADAMAX = 6, NADAM = 7, LION = 8
+    SGD = 0, MOMENTUM = 1, ADAM = 2, RMSPROP = 3, ADAGRAD = 4, ADAMAX = 5, NADAM = 6, LION = 7
     MAX_SLOTS = 2
     MAX_METRICS = 8
     OWN_BATCH = 4        # see own_batch
@@ -143,7 +143,11 @@ cdef struct Op:
     real activity_l2
     real slope_l1     # the last two by the rows of this step
     real slope_l2
+    real min_norm     # with the next one: what norms of columns are cut to
     real max_norm     # or 0
+    bint non_negative
+    double kernel_decay
+    double bias_decay
     real epsilon      # of a normalisation
     real momentum     # what is kept of its moving statistics
     real renewal      # 1 - momentum
@@ -160,12 +164,12 @@ cdef struct Op:
 cdef struct Update:   # one optimiser step, rounded to real
     int code
     int nesterov
+    double plain      # the learning rate as it was given, for decay
     real rate
     real ahead        # Nadam: the rate of the gradient itself
     real c1
     real c2
     real epsilon
-    real decay
     real clip         # largest size of an element of the gradient; 0: any
 
 cdef struct Data:     # what a call was given

@@ -1,4 +1,4 @@
-# Penalties on kernels, biases and outputs, and the constraint on kernels. Formulas: kernels/penalties.py.
+# Penalties on kernels, biases and outputs, and the constraints on kernels. Formulas: kernels/penalties.py.
 
 
 cdef double penalty_of(const real *w, long rows, long wide, real l1, real l2) noexcept nogil:
@@ -73,29 +73,39 @@ cdef real activity_of(const Net *net, long b) noexcept nogil:
     return total
 
 
-cdef void constrain(Net *net, long id, long n) noexcept nogil:
-    """Cut the norm of every column of the kernels that have a largest one; this thread's share of the panels."""
+cdef void bound_norms(real *w, long rows, real low, real high) noexcept nogil:
+    """Shapes: w (rows, P); the norm of every column is cut to [low, high]. Layout: a panel. Aliasing: none."""
     cdef real sums[P]
     cdef real norm
-    cdef long i, j, r, c
+    cdef long r, c
+    memset(sums, 0, sizeof(sums))
+    for r in range(rows):
+        for c in range(P):
+            sums[c] += w[r * P + c] * w[r * P + c]
+    for c in range(P):
+        norm = sqrt_(sums[c])
+        sums[c] = (high if norm > high else low if norm < low else norm) / (<real> 1e-7 + norm)
+    for r in range(rows):
+        for c in range(P):
+            w[r * P + c] *= sums[c]
+
+
+cdef void constrain(Net *net, long id, long n) noexcept nogil:
+    """Hold the kernels to their constraints; this thread's share of the panels."""
+    cdef long i, j, r
     cdef real *w
     cdef Op *op
     for i in range(net.n_ops):
         op = &net.ops[i]
-        if op.max_norm == 0:
+        if op.max_norm == 0 and not op.non_negative:
             continue
         for j in range(share(panels(op.n_out), id, n), share(panels(op.n_out), id + 1, n)):
             w = net.w + op.w + j * op.n_in * P
-            memset(sums, 0, sizeof(sums))
-            for r in range(op.n_in):
-                for c in range(P):
-                    sums[c] += w[r * P + c] * w[r * P + c]
-            for c in range(P):
-                norm = sqrt_(sums[c])
-                sums[c] = (op.max_norm if norm > op.max_norm else norm) / (<real> 1e-7 + norm)
-            for r in range(op.n_in):
-                for c in range(P):
-                    w[r * P + c] *= sums[c]
+            if op.max_norm > 0:
+                bound_norms(w, op.n_in, op.min_norm, op.max_norm)
+            if op.non_negative:
+                for r in range(op.n_in * P):
+                    w[r] = 0 if w[r] < 0 else w[r]
             if op.by_rows:
                 for r in range(panels(op.n_in)):
                     refresh_transpose(net, op, j, r)

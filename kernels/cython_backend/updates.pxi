@@ -17,12 +17,12 @@ cdef Update prepare_update(const Net *net, double rate, long t) noexcept nogil:
     cdef double correction = 1, now, following
     memset(&u, 0, sizeof(u))
     u.code = net.optimizer
-    if u.code == ADAM or u.code == ADAMW:
+    u.plain = rate
+    if u.code == ADAM:
         correction = sqrt(1 - net.hyper[1] ** t) / (1 - net.hyper[0] ** t)
         u.c1 = <real> (1 - net.hyper[0])
         u.c2 = <real> (1 - net.hyper[1])
         u.epsilon = <real> net.hyper[2]
-        u.decay = <real> (rate * net.hyper[3])
     elif u.code == MOMENTUM:
         u.c1 = <real> net.hyper[0]
         u.nesterov = net.hyper[1] != 0
@@ -55,12 +55,13 @@ cdef Update prepare_update(const Net *net, double rate, long t) noexcept nogil:
     return u
 
 
-cdef void apply_update(Net *net, const Update *update, long at, real *g, long rows) noexcept nogil:
+cdef void apply_update(Net *net, const Update *update, long at, real *g, long rows, double decay) noexcept nogil:
     """Shapes: g (rows, P), the gradient of `rows * P` packed parameters from `at` on, which is clipped by value first.
-    The padding is updated too: nothing reads it.
+    `decay`: of these parameters. The padding is updated too: nothing reads it.
     Layout: contiguous. Aliasing: none."""
     cdef long i, n = rows * P
-    cdef real rate = update.rate, c1 = update.c1, c2 = update.c2, epsilon = update.epsilon, decay = update.decay, s
+    cdef real rate = update.rate, c1 = update.c1, c2 = update.c2, epsilon = update.epsilon, s
+    cdef real fall = <real> (update.plain * decay)
     cdef real *w = net.w + at
     cdef real *m = net.slot[0] + at
     cdef real *v = net.slot[1] + at
@@ -68,10 +69,10 @@ cdef void apply_update(Net *net, const Update *update, long at, real *g, long ro
     if update.clip > 0:
         for i in range(n):
             g[i] = update.clip if g[i] > update.clip else (-update.clip if g[i] < -update.clip else g[i])
-    if code == ADAMW:
+    if decay != 0:
         for i in range(n):
-            w[i] -= decay * w[i]
-    if code == ADAM or code == ADAMW:
+            w[i] -= fall * w[i]
+    if code == ADAM:
         for i in range(n // LANES):
             adam_vector(w + i * LANES, m + i * LANES, v + i * LANES, g + i * LANES, rate, c1, c2, epsilon)
     elif code == SGD:

@@ -33,6 +33,7 @@ from ..plan import (
     RATE_KEPT,
     RATE_KERNEL_L1,
     RATE_MAX_NORM,
+    RATE_NON_NEGATIVE,
     RATES,
     TIED,
     Plan,
@@ -51,7 +52,8 @@ def _record(integers, reals, *others):
 OP = _record(
     "code n_in n_out panel_in panel activation rowwise w b flat_w flat_b y z d turned threshold penalized first_panel "
     "source",
-    "alpha scale kernel_l1 kernel_l2 bias_l1 bias_l2 activity_l1 activity_l2 max_norm gaussian_noise gaussian_dropout",
+    "alpha scale kernel_l1 kernel_l2 bias_l1 bias_l2 activity_l1 activity_l2 min_norm max_norm non_negative "
+    "gaussian_noise gaussian_dropout kernel_decay bias_decay",
 )
 
 # What one call of the compiled code does and on what: `mode` is a constant of `engine`, arrays are addresses.
@@ -253,7 +255,7 @@ def workspace(plan, batch_size, threads):
         "threshold": plan.threshold, "loss_parameter": plan.loss_parameter,
         "penalty": address(sums), "squares": address(sums[panels:]),
         "penalized": plan.rates[:, RATE_KERNEL_L1:RATE_MAX_NORM].any(),
-        "constrained": plan.rates[:, RATE_MAX_NORM].any(),
+        "constrained": plan.rates[:, [RATE_MAX_NORM, RATE_NON_NEGATIVE]].any(),
         "whole": plan.whole_gradient, "clip_value": plan.clip[CLIP_VALUE],
         "clip_norm": max(plan.clip[CLIP_NORM], plan.clip[CLIP_GLOBAL]), "clip_global": plan.clip[CLIP_GLOBAL] > 0,
         "tied": tied.any(), "tied_gradient": address(copies),

@@ -8,10 +8,10 @@ import math
 
 from ..optimizers import BY_NAME
 from .cache import inline, jit
-from .intrinsics import outlined
+from .intrinsics import cast, outlined
 
-SGD, MOMENTUM, ADAM, ADAMW, RMSPROP, ADAGRAD, ADAMAX, NADAM, LION = (
-    BY_NAME[name].code for name in ("sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad", "adamax", "nadam", "lion")
+SGD, MOMENTUM, ADAM, RMSPROP, ADAGRAD, ADAMAX, NADAM, LION = (
+    BY_NAME[name].code for name in ("sgd", "momentum", "adam", "rmsprop", "adagrad", "adamax", "nadam", "lion")
 )
 
 
@@ -29,22 +29,20 @@ def _nadam_product(beta_1, t):
 def constants(code, hyper, rate, t, out):
     """What step number `t` needs, besides the hyper-parameters, for `apply`.
 
-    Shapes: hyper (n_hyper,) float64, out (5,) real.
+    Shapes: hyper (n_hyper,) float64, out (6,) real.
     Layout: contiguous.
     Aliasing: none.
     """
     outlined()
-    out[0] = rate
+    out[0] = out[5] = rate
     if code == MOMENTUM:
         out[1] = hyper[0]
         out[2] = hyper[1]
-    elif code in (ADAM, ADAMW):
+    elif code == ADAM:
         out[0] = rate * math.sqrt(1.0 - hyper[1] ** t) / (1.0 - hyper[0] ** t)
         out[1] = 1.0 - hyper[0]
         out[2] = 1.0 - hyper[1]
         out[3] = hyper[2]
-        if code == ADAMW:
-            out[4] = rate * hyper[3]
     elif code == RMSPROP:
         out[1] = hyper[0]
         out[2] = 1.0 - hyper[0]
@@ -72,8 +70,8 @@ def constants(code, hyper, rate, t, out):
 
 
 @jit
-def apply(code, c, w, m, v, g):
-    """Update parameters and state in place; `c` comes from `constants`.
+def apply(code, c, decay, w, m, v, g):
+    """Update parameters, which have a `decay`, and state in place; `c` comes from `constants`.
 
     Shapes: w, m, v, g (n,); m is the first state vector, v the second, unread where the optimiser has none.
     Layout: contiguous pieces of the packed vectors.
@@ -82,6 +80,10 @@ def apply(code, c, w, m, v, g):
     outlined()
     rate, c1, c2, c3, c4 = c[0], c[1], c[2], c[3], c[4]
     n = len(w)
+    if decay != 0.0:
+        fall = c[5] * cast(c[5], decay)
+        for i in range(n):
+            w[i] -= fall * w[i]
     if code == SGD:
         for i in range(n):
             w[i] -= rate * g[i]
@@ -119,11 +121,9 @@ def apply(code, c, w, m, v, g):
             m[i] = m[i] * c3 + g[i] * c4
             w[i] -= rate if s > 0 else -rate if s < 0 else s  # NaN stays
     else:
-        decay = code == ADAMW
         for i in range(n):
             mean = m[i] + (g[i] - m[i]) * c1
             square = v[i] + (g[i] * g[i] - v[i]) * c2
             m[i] = mean
             v[i] = square
-            old = w[i] - c4 * w[i] if decay else w[i]
-            w[i] = old - rate * mean / (math.sqrt(square) + c3)
+            w[i] -= rate * mean / (math.sqrt(square) + c3)

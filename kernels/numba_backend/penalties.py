@@ -1,4 +1,4 @@
-"""Penalties on kernels, biases and outputs, the constraint on kernels, and the norms of gradients.
+"""Penalties on kernels, biases and outputs, the constraints on kernels, and the norms of gradients.
 
 Formulas: `kernels.penalties`. Arguments as in `batch`.
 """
@@ -90,25 +90,35 @@ def add_activities(like, job, ops, rows, high, team):
 
 
 @jit
+def _bound_norm(w, column, panel, low, high):
+    """Cut the norm of one column of a panel to [low, high]."""
+    total = 0.0
+    for k in range(column, len(w), panel):
+        total += float(w[k]) * w[k]
+    norm = math.sqrt(total)
+    factor = cast(w[0], (high if norm > high else low if norm < low else norm) / (EPSILON + norm))
+    for k in range(column, len(w), panel):
+        w[k] *= factor
+
+
+@jit
 def constrain(like, job, ops, team):
-    """Cut the norm of every column of the kernels that have a largest one; this thread's share of the panels."""
+    """Hold the kernels to their constraints; this thread's share of the panels."""
     outlined()
     params = pointer(like, job.params)
     for number in range(job.n_ops):
         op = ops[number]
-        if op.max_norm > 0.0:
-            panel, deep, limit = op.panel, blocks(op.n_in, ROWS) * ROWS, op.max_norm
+        if op.max_norm > 0.0 or op.non_negative != 0.0:
+            panel, deep = op.panel, blocks(op.n_in, ROWS) * ROWS
             first, last = share(blocks(op.n_out, panel), team)
             for j in range(first, last):
                 w = view(at(params, op.w + j * deep * panel), op.n_in * panel)
-                for c in range(min(panel, op.n_out - j * panel)):
-                    total = 0.0
-                    for k in range(c, len(w), panel):
-                        total += float(w[k]) * w[k]
-                    norm = math.sqrt(total)
-                    factor = cast(like, (limit if norm > limit else norm) / (EPSILON + norm))
-                    for k in range(c, len(w), panel):
-                        w[k] *= factor
+                if op.max_norm > 0.0:
+                    for c in range(min(panel, op.n_out - j * panel)):
+                        _bound_norm(w, c, panel, op.min_norm, op.max_norm)
+                if op.non_negative != 0.0:
+                    for k in range(len(w)):
+                        w[k] = cast(like, 0.0) if w[k] < cast(like, 0.0) else w[k]  # NaN stays
 
 
 @inline

@@ -45,7 +45,8 @@ def weight_gradients(like, job, op, mode, of_w, of_b, x, rows, high, team):
     if mode == UPDATE and op.source >= 0:
         tiles = 0  # the kernel is another's
     per_panel = tiles + 1 if op.flat_b >= 0 else tiles
-    direct = mode == TRAIN and job.optimizer == SGD and rows <= FEW and not op.penalized and job.clip_value == 0.0
+    plain = not op.penalized and job.clip_value == 0.0 and op.kernel_decay == 0.0 and op.bias_decay == 0.0
+    direct = mode == TRAIN and job.optimizer == SGD and rows <= FEW and plain
     first, last = share(per_panel * panels, team)
     for j in range(first // per_panel, blocks(last, per_panel)):
         low, end = part_of(first, last, j, per_panel)
@@ -94,9 +95,9 @@ def weight_gradients(like, job, op, mode, of_w, of_b, x, rows, high, team):
                 if job.clip_value > 0.0:
                     _clip(g, cast(like, job.clip_value))
                 state = at(pointer(like, job.state), place)
-                apply(
-                    job.optimizer, view(numbers, CONSTANTS), w, view(state, size), view(at(state, job.packed), size), g
-                )
+                m, v = view(state, size), view(at(state, job.packed), size)
+                decay = op.bias_decay if is_bias else op.kernel_decay
+                apply(job.optimizer, view(numbers, CONSTANTS), decay, w, m, v, g)
 
 
 @jit

@@ -3,10 +3,11 @@
 A network is a line such as ``"9 13 relu drop0.5 4nb softmax"``: the inputs, then a number for a dense layer (``nb``: no
 bias), a name for an activation (``elu:0.5`` sets alpha), ``dropR`` for dropout of rate R, ``maskR`` for dropout without
 scaling, ``noiseR`` and ``gdropR`` for Gaussian noise that is added and that multiplies. For the layer before them stand
-``l1:R``, ``l2:R`` (of the kernel), ``bl1:R``, ``bl2:R`` (of the bias), ``al1:R``, ``al2:R`` (of the outputs) and
-``max:R``; ``tiedK`` and ``tiedKnb`` are dense layers with the transpose of the Kth dense layer's kernel, from 0. ``bn``
-and ``ln`` are normalisations over the batch and over the layer (``nb``: no beta, ``ng``: no gamma), which keep what
-``:R`` says of their moving statistics, by default 0.9.
+``l1:R``, ``l2:R`` (of the kernel), ``bl1:R``, ``bl2:R`` (of the bias), ``al1:R``, ``al2:R`` (of the outputs), ``kd:R``
+and ``bd:R`` (decay of kernel and bias), ``min:R``, ``max:R`` (norms) and ``nonneg:1``; ``tiedK`` and ``tiedKnb`` are
+dense layers with the transpose of the Kth dense layer's kernel, from 0. ``bn`` and ``ln`` are normalisations over the
+batch and over the layer (``nb``: no beta, ``ng``: no gamma), which keep what ``:R`` says of their moving statistics, by
+default 0.9.
 """
 
 import re
@@ -21,7 +22,8 @@ from fastnn.kernels.plan import BATCH_NORM, DENSE, LAYER_NORM, RATE_DROPOUT, RAT
 
 PENALTIES = {
     "l1": "kernel_l1", "l2": "kernel_l2", "bl1": "bias_l1", "bl2": "bias_l2", "al1": "activity_l1",
-    "al2": "activity_l2", "max": "max_norm",
+    "al2": "activity_l2", "min": "min_norm", "max": "max_norm", "nonneg": "non_negative", "kd": "kernel_decay",
+    "bd": "bias_decay",
 }  # fmt: skip
 SEED = 2**63 + 12345  # uses all 64 bits
 

@@ -215,12 +215,6 @@ def _adam(w, g, slots, rate, t, beta_1, beta_2, epsilon):
     return w - rate * (m / (1 - beta_1**t)) / (np.sqrt(v / correction) + epsilon / np.sqrt(correction)), (m, v)
 
 
-def _adamw(w, g, slots, rate, t, beta_1, beta_2, epsilon, weight_decay):
-    # Loshchilov and Hutter 2019, algorithm 2: the decay takes the weights of before the step.
-    stepped, slots = _adam(w, g, slots, rate, t, beta_1, beta_2, epsilon)
-    return stepped - rate * weight_decay * w, slots
-
-
 def _rmsprop(w, g, slots, rate, t, rho, epsilon):
     # Hinton's lecture 6e, with Keras' place for epsilon.
     v = rho * slots[0] + (1 - rho) * g**2
@@ -265,7 +259,6 @@ OPTIMIZERS = {
     "sgd": _sgd,
     "momentum": _momentum,
     "adam": _adam,
-    "adamw": _adamw,
     "rmsprop": _rmsprop,
     "adagrad": _adagrad,
     "adamax": _adamax,
