@@ -219,7 +219,31 @@ def test_class_weights():
     by_class = clone(plain).set_params(class_weight={0: 1.0, 1: 6.0}).fit(x, y)
     np.testing.assert_array_equal(by_hand.coefs_[0], by_class.coefs_[0])
     balanced = clone(plain).set_params(class_weight="balanced").fit(x, y)
-    assert balanced.predict(x).sum() > plain.fit(x, y).predict(x).sum()
+    by_hand = clone(plain).fit(x, y, sample_weight=len(y) / (2 * np.bincount(y)[y]))
+    np.testing.assert_array_equal(balanced.coefs_[0], by_hand.coefs_[0])
+    with pytest.raises(ValueError, match="balanced.*partial_fit"):
+        balanced.partial_fit(x, y)
+
+
+def test_class_weights_count_samples_by_their_weight():
+    x, y = _digits(120)
+    model = ours.MLPClassifier(class_weight="balanced", max_iter=3, random_state=0, shuffle=False, solver="lbfgs")
+    twice = clone(model).fit(np.concatenate([x, x[:30]]), np.concatenate([y, y[:30]]))
+    weighted = clone(model).fit(x, y, sample_weight=1.0 + (np.arange(120) < 30))
+    np.testing.assert_allclose(twice.coefs_[0], weighted.coefs_[0], rtol=1e-6, atol=1e-9)
+
+
+def test_class_weights_are_for_training_and_for_classes_that_a_part_lacks():
+    x, y = _digits()
+    y = (y == 3).astype(int)
+    parameters = {"max_iter": 4, "random_state": 0, "early_stopping": True, "validation_fraction": 0.3}
+    model = ours.MLPClassifier(**parameters, class_weight={1: 1e-9}).fit(x, y)  # all is 0, then
+    rate = model.validation_scores_[-1]
+    assert 0.5 < rate < 1.0 and rate * 120 == pytest.approx(round(rate * 120))
+    part = ours.MLPClassifier(class_weight={"a": 2.0, "c": 3.0}).partial_fit(x, np.array(["a", "b"])[y], classes=[*"abc"])
+    assert part.classes_.tolist() == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="class_weight|label"):
+        part.set_params(class_weight={"d": 2.0}).partial_fit(x, np.array(["a", "b"])[y])
 
 
 def test_dropout_is_for_training_only_and_repeatable():

@@ -72,6 +72,8 @@ class BaseMLP(BaseEstimator):
         self._check_combination(X_val, y_val, callbacks, incremental)
         hidden = self.hidden_layer_sizes
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
+        if not all(isinstance(size, Integral) for size in hidden):
+            raise TypeError(f"hidden_layer_sizes must be integers, got {hidden}.")
         if any(size <= 0 for size in hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -132,7 +134,7 @@ class BaseMLP(BaseEstimator):
                 values.append(self._random_state.uniform(-bound, bound, shape).astype(dtype, copy=False))
 
     def _begin_curves(self):
-        self.loss_curve_, self._no_improvement_count, self._best = [], 0, None
+        self.loss_curve_, self._no_improvement_count = [], 0
         self.best_loss_ = None if self.early_stopping else np.inf
         self.validation_scores_, self.best_validation_score_ = ([], -np.inf) if self.early_stopping else (None, None)
 
@@ -235,9 +237,19 @@ class BaseMLP(BaseEstimator):
     # ------------------------------------------------------------------------------------------ predicting
 
     def _outputs(self, X):
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=_SPARSE, dtype=_DTYPES, reset=False)
+        if not self._is_plain(X):
+            check_is_fitted(self)
+            X = validate_data(self, X, accept_sparse=_SPARSE, dtype=_DTYPES, reset=False)
         return model_module.outputs(self._current_model(), X.tocsr() if hasattr(X, "tocsr") else X)
+
+    def _is_plain(self, X):
+        """Whether X is what `validate_data` would return as it is; that takes longer than to predict for a few rows."""
+        if type(X) is not np.ndarray or X.dtype not in _DTYPES or X.ndim != 2 or len(X) == 0:
+            return False
+        if not hasattr(self, "coefs_") or hasattr(self, "feature_names_in_") or X.shape[1] != self.n_features_in_:
+            return False
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(X.sum()))
 
     def _score_outputs(self, outputs, y, sample_weight):
         """Score outputs; NaN if they are not finite."""

@@ -145,12 +145,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self.class_weight is None:
             return sample_weight
         labels = self._decode(y)
-        if isinstance(self.class_weight, dict) and labels.ndim == 1:
-            # By all classes, for these rows need not have every one.
-            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-            by_class = weights[np.searchsorted(self.classes_, labels)]
-        else:
+        if labels.ndim == 2:
             by_class = compute_sample_weight(self.class_weight, labels)
+        else:
+            index = np.searchsorted(self.classes_, labels)
+            if self.class_weight == "balanced":
+                # A sample of weight 2 counts as two of them.
+                counts = np.bincount(index, sample_weight, len(self.classes_))
+                weights = counts.sum() / (np.count_nonzero(counts) * np.where(counts > 0, counts, 1.0))
+            else:  # by all classes, for these rows need not have every one
+                weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            by_class = weights[index]
         return by_class if sample_weight is None else by_class * sample_weight
 
     def _output_activation(self):
@@ -163,6 +168,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._label_binarizer.inverse_transform(y)
 
     def _decode_outputs(self, outputs):
+        kind = self._label_binarizer.y_type_
+        if kind == "multiclass":
+            return self.classes_[outputs.argmax(axis=1)]
+        if kind == "binary" and len(self.classes_) == 2:
+            return self.classes_[(outputs.ravel() > 0.5).astype(np.intp)]
         return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
     def _score(self, y, predicted, sample_weight):
@@ -311,6 +321,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _encode(self, y, incremental):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if not isinstance(y, np.ndarray):
+            raise TypeError(f"y of a regression must be dense, got a {type(y).__name__}; use y.toarray()")
         if self.loss == "poisson" and y.min() < 0:
             raise ValueError(f"y must not be negative for loss='poisson', but its smallest value is {float(y.min())!r}")
         return y.reshape(len(y), -1)

@@ -89,12 +89,16 @@ def build(sizes, activation, dropout, out_activation, **options):
 
 def load(model, coefs, intercepts):
     """Give the network the weights of an estimator, unless it has them."""
+    wanted, at = model.params, 0
     parts = [np.ravel(part) for pair in zip(coefs, intercepts, strict=True) for part in pair]
-    params = np.concatenate(parts).astype(model.dtype, copy=False)
-    if params.shape != model.params.shape:
-        raise ValueError(f"coefs_ and intercepts_ hold {params.size} numbers, the network has {model.params.size}")
-    if not np.array_equal(params, model.params):
-        model._network.write(params)
+    size = sum(part.size for part in parts)
+    if size != wanted.size:
+        raise ValueError(f"coefs_ and intercepts_ hold {size} numbers, but the layers need {wanted.size}")
+    for part in parts:
+        if not np.array_equal(part, wanted[at : at + part.size]):
+            model._network.write(np.concatenate(parts).astype(model.dtype, copy=False))
+            return
+        at += part.size
 
 
 def weights(model):
@@ -119,11 +123,11 @@ def dense(x, rows, dtype):
 
 def outputs(model, x):
     """Compute the outputs (n, O) for an array or a CSR matrix (n, I)."""
-    if isinstance(x, np.ndarray):
-        return model.predict(x)
-    rows = max(1, _BLOCK // max(1, x.shape[1]))
-    parts = [model.predict(dense(x, part, model.dtype)) for part in _slices(x.shape[0], rows)]
-    return np.concatenate(parts)
+    network, rows = model._network, max(1, _BLOCK // max(1, x.shape[1]))
+    result = np.empty((x.shape[0], model._outputs), network.dtype)
+    for part in [slice(None)] if isinstance(x, np.ndarray) else _slices(x.shape[0], rows):
+        network.forward(model._inference_plan(), dense(x, part, network.dtype), 0, model._last_op, result[part])
+    return result
 
 
 def _slices(n, size):
@@ -182,7 +186,7 @@ class Rows:
         w = self.sample_weight[order].astype(np.float64)
         counts = np.diff(np.append(starts, len(order)))
         sums = np.add.reduceat(w, starts)
-        scale = self.factor * counts / np.where(sums > 0, sums, 1.0)
+        scale = self.factor * counts / np.where(sums == 0, 1.0, sums)
         result[order] = w * np.repeat(scale, counts)
         return result
 

@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import shuffle as shuffled
 
 from .. import metrics, optimizers, training
 from ..callbacks import BackupAndRestore, dispatch
@@ -62,8 +61,8 @@ class Stochastic:
         steps = -(-len(rows) // rows.batch_size)
         params = {"epochs": int(estimator.max_iter), "steps": steps, "samples": len(rows)}
         self.hooks = dispatch.CallbackList(callbacks, 0, model, params, {})
-        if estimator.early_stopping and estimator._best is None:
-            estimator._best = model.params  # with the best validation score
+        # The parameters (P,) with the best validation score; a warm start without a better one keeps its last.
+        self.best = None if estimator.validation_scores_ else model.params
 
     def run(self, max_iter, incremental):
         """Train for up to so many epochs."""
@@ -92,8 +91,8 @@ class Stochastic:
                     self.session.settle()
                 finally:
                     network.live = None
-        if self.estimator.early_stopping:
-            network.write(self.estimator._best)
+        if self.estimator.early_stopping and self.best is not None:
+            network.write(self.best)
 
     def _diverged(self, error):
         """End in peace if there are better weights to go back to."""
@@ -135,7 +134,10 @@ class Stochastic:
 
     def _epoch(self, epoch):
         if self.estimator.shuffle:
-            self.order = shuffled(self.order, random_state=self.estimator._random_state)
+            # The numbers that sklearn.utils.shuffle draws.
+            order = np.arange(len(self.rows))
+            self.estimator._random_state.shuffle(order)
+            self.order = self.order[order]
         self.session.begin_epoch(epoch)
         run = training.Epoch(self.session, self.pace, self.hooks, self.results, self.rows.batch_size)
         with contextlib.closing(self._blocks()) as blocks:
@@ -165,7 +167,7 @@ class Stochastic:
             worse = score < estimator.best_validation_score_ + estimator.tol
             if score > estimator.best_validation_score_:
                 estimator.best_validation_score_ = score
-                estimator._best = self.model._network.host()
+                self.best = self.model._network.host()
         else:
             worse = estimator.loss_ > estimator.best_loss_ - estimator.tol
             estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
@@ -185,7 +187,8 @@ class Stochastic:
         if not stop:
             optimizer.learning_rate = optimizer.learning_rate / _DIVISOR
         if estimator.verbose:
-            print(message, "Stopping." if stop else f"Setting learning rate to {optimizer.learning_rate:f}")
+            end = "Learning rate too small. Stopping." if adaptive else "Stopping."
+            print(message, end if stop else f"Setting learning rate to {optimizer.learning_rate:f}")
         return stop
 
 
