@@ -12,9 +12,7 @@ from ..autoencoder import Autoencoder
 from ..kernels.registry import MODULES
 from ..optimizers import Adam
 from .base import fit_context, store
-from .model import activation_name, per_hidden
-
-_DTYPES = (np.float32, np.float64)
+from .model import activation_name, dtypes_for, per_hidden, widths
 
 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
@@ -123,9 +121,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         AutoencoderTransformer
             Itself.
         """
-        X = np.ascontiguousarray(validate_data(self, X, dtype=_DTYPES))
-        hidden = self.hidden_layer_sizes
-        hidden = [int(size) for size in hidden] if hasattr(hidden, "__iter__") else [int(hidden)]
+        hidden = widths(self.hidden_layer_sizes)
+        if not hidden:
+            raise ValueError("hidden_layer_sizes is empty; its last number is the code's width")
+        X = np.ascontiguousarray(validate_data(self, X, dtype=dtypes_for(X)))
         encoder = [*per_hidden("activation", self.activation, len(hidden) - 1), self.code_activation]
         model = Autoencoder(
             [X.shape[1], *hidden],
@@ -156,7 +155,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _check(self, X):
         check_is_fitted(self)
-        return np.ascontiguousarray(validate_data(self, X, dtype=_DTYPES, reset=False), dtype=self.model_.dtype)
+        return np.ascontiguousarray(validate_data(self, X, dtype=dtypes_for(X), reset=False), dtype=self.model_.dtype)
 
     def _scores(self, X):
         return -self.model_.reconstruction_error(X).astype(np.float64)

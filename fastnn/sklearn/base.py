@@ -16,8 +16,6 @@ from . import model as model_module
 from . import solvers
 
 _SPARSE = ("csr", "csc")
-# The first is what other dtypes than these become.
-_DTYPES = (np.float32, np.float64)
 _STOCHASTIC = ("adam", "sgd")
 
 CONSTRAINTS = {
@@ -70,26 +68,19 @@ class BaseMLP(BaseEstimator):
     def _fit(self, X, y, sample_weight=None, X_val=None, y_val=None, callbacks=None, incremental=False):
         callbacks = solvers.check_callbacks(callbacks)
         self._check_combination(X_val, y_val, callbacks, incremental)
-        hidden = self.hidden_layer_sizes
-        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
-        if not all(isinstance(size, Integral) for size in hidden):
-            raise TypeError(f"hidden_layer_sizes must be integers, got {hidden}.")
-        if any(size <= 0 for size in hidden):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        hidden = model_module.widths(self.hidden_layer_sizes)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y = validate_data(
-            self, X, y, accept_sparse=_SPARSE, multi_output=True, dtype=_DTYPES, reset=first, **self._y_options
-        )
+        options = {"accept_sparse": _SPARSE, "multi_output": True, **self._y_options}
+        X, y = validate_data(self, X, y, dtype=model_module.dtypes_for(X), reset=first, **options)
         y = self._encode(y, incremental)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         validation = None
         if X_val is not None:
-            options = dict(accept_sparse=_SPARSE, multi_output=True, dtype=_DTYPES, reset=False)
-            X_val, y_val = validate_data(self, X_val, y_val, **options, **self._y_options)
+            X_val, y_val = validate_data(self, X_val, y_val, dtype=model_module.DTYPES, reset=False, **options)
             validation = X_val.tocsr() if hasattr(X_val, "tocsr") else X_val, y_val, None
         self.n_outputs_ = y.shape[1]
-        sizes = [X.shape[1], *(int(size) for size in hidden), self.n_outputs_]
+        sizes = [X.shape[1], *hidden, self.n_outputs_]
         self._random_state = check_random_state(self.random_state)
         if first:
             self._initialize(sizes, X.dtype)
@@ -239,12 +230,12 @@ class BaseMLP(BaseEstimator):
     def _outputs(self, X):
         if not self._is_plain(X):
             check_is_fitted(self)
-            X = validate_data(self, X, accept_sparse=_SPARSE, dtype=_DTYPES, reset=False)
+            X = validate_data(self, X, accept_sparse=_SPARSE, dtype=model_module.dtypes_for(X), reset=False)
         return model_module.outputs(self._current_model(), X.tocsr() if hasattr(X, "tocsr") else X)
 
     def _is_plain(self, X):
         """Whether X is what `validate_data` would return as it is; that takes longer than to predict for a few rows."""
-        if type(X) is not np.ndarray or X.dtype not in _DTYPES or X.ndim != 2 or len(X) == 0:
+        if type(X) is not np.ndarray or X.dtype not in model_module.DTYPES or X.ndim != 2 or len(X) == 0:
             return False
         if not hasattr(self, "coefs_") or hasattr(self, "feature_names_in_") or X.shape[1] != self.n_features_in_:
             return False

@@ -1,6 +1,7 @@
 """From the parameters of an estimator to a `Sequential`, its plans and its data."""
 
 import dataclasses
+from numbers import Integral
 
 import numpy as np
 
@@ -28,6 +29,8 @@ _LOSSES = {
     "log_cosh": ("log_cosh", 1.0),
     "poisson": (_Poisson(), 1.0),
 }
+# The first is what other dtypes than these become.
+DTYPES = (np.float32, np.float64)
 # Values of a sparse matrix that are made dense at a time.
 _BLOCK = 1 << 22
 
@@ -53,6 +56,25 @@ def missing_of(loss, y):
 def activation_name(name):
     """Return the name here of an activation."""
     return _ACTIVATIONS.get(name, name)
+
+
+def dtypes_for(x):
+    """Return the dtypes that validation may leave; the first is what others become.
+
+    scikit-learn does not see the dtypes of a frame that are not NumPy's, as those of polars.
+    """
+    wide = not hasattr(x, "dtype") and any(str(dtype) == "Float64" for dtype in getattr(x, "dtypes", ()))
+    return DTYPES[::-1] if wide else DTYPES
+
+
+def widths(sizes):
+    """Return `hidden_layer_sizes` as a list of int, or raise."""
+    sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+    if not all(isinstance(size, Integral) for size in sizes):
+        raise TypeError(f"hidden_layer_sizes must be integers, got {sizes}.")
+    if any(size <= 0 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return [int(size) for size in sizes]
 
 
 def per_hidden(name, value, count):
@@ -116,17 +138,19 @@ def plan(model, l2):
 
 
 def dense(x, rows, dtype):
-    """Return rows of an array or of a CSR matrix as a C-contiguous array."""
-    x = x[rows]
-    return np.ascontiguousarray(x if isinstance(x, np.ndarray) else x.toarray(), dtype=dtype)
+    """Return rows of a CSR matrix as a C-contiguous array."""
+    return np.ascontiguousarray(x[rows].toarray(), dtype=dtype)
 
 
 def outputs(model, x):
     """Compute the outputs (n, O) for an array or a CSR matrix (n, I)."""
-    network, rows = model._network, max(1, _BLOCK // max(1, x.shape[1]))
+    network, plan, last = model._network, model._inference_plan(), model._last_op
     result = np.empty((x.shape[0], model._outputs), network.dtype)
-    for part in [slice(None)] if isinstance(x, np.ndarray) else _slices(x.shape[0], rows):
-        network.forward(model._inference_plan(), dense(x, part, network.dtype), 0, model._last_op, result[part])
+    if isinstance(x, np.ndarray):
+        network.forward(plan, np.ascontiguousarray(x, network.dtype), 0, last, result)
+        return result
+    for part in _slices(x.shape[0], max(1, _BLOCK // max(1, x.shape[1]))):
+        network.forward(plan, dense(x, part, network.dtype), 0, last, result[part])
     return result
 
 

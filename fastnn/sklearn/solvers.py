@@ -62,7 +62,7 @@ class Stochastic:
         params = {"epochs": int(estimator.max_iter), "steps": steps, "samples": len(rows)}
         self.hooks = dispatch.CallbackList(callbacks, 0, model, params, {})
         # The parameters (P,) with the best validation score; a warm start without a better one keeps its last.
-        self.best = None if estimator.validation_scores_ else model.params
+        self.best = model.params if estimator.early_stopping and not estimator.validation_scores_ else None
 
     def run(self, max_iter, incremental):
         """Train for up to so many epochs."""
@@ -91,7 +91,7 @@ class Stochastic:
                     self.session.settle()
                 finally:
                     network.live = None
-        if self.estimator.early_stopping and self.best is not None:
+        if self.best is not None:
             network.write(self.best)
 
     def _diverged(self, error):
