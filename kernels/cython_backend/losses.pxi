@@ -1,9 +1,6 @@
-# Losses and metrics. Formulas: kernels/losses.py. Sums along a row go through P partial sums, one a column of a panel, so
-# that they vectorise and still have one fixed order.
-
-
-cdef enum:
-    TOGETHER = 8  # rows that go through an elementwise loss side by side
+# Losses and metrics, LANES rows at a time. Formulas: kernels/losses.py. Sums along a row go through P partial sums, one a
+# column of a panel, so that they vectorise and still have one fixed order; those of softmax go column by column, with
+# the rows side by side.
 
 
 cdef inline real fold(const real *sums, long n) noexcept nogil:
@@ -23,6 +20,9 @@ cdef extern from * nogil:
     """
     real LOSS_EPSILON
     real LN2
+
+cdef extern from "softmax.h" nogil:
+    void softmax_columns(real a, long n, real factor, const int32_t *label, real *e, real *s, real *value, int32_t *best)
 
 
 cdef void elementwise_run(int loss, real a, const real *z, const real *t, real *d, real *v, real scale,
@@ -89,11 +89,11 @@ cdef inline bint is_elementwise(int loss) noexcept nogil:
 
 cdef void elementwise_rows(int loss, real a, const real *z, const real *t, real *d, long step, long rows, long n,
                            real factor, real *values) noexcept nogil:
-    """Shapes: z, t, d (rows, n), values (rows,), rows at most TOGETHER: a loss of elementwise_run, and its gradient
+    """Shapes: z, t, d (rows, n), values (rows,), rows at most LANES: a loss of elementwise_run, and its gradient
     times factor. Panel by panel, where the rows lie side by side.
     Layout: panels `step` apart. Aliasing: none."""
-    cdef real v[TOGETHER * P]
-    cdef real sums[TOGETHER * P]
+    cdef real v[LANES * P]
+    cdef real sums[LANES * P]
     cdef real share = <real> 1.0 if loss == KL_DIVERGENCE else <real> 1.0 / n
     cdef long j, b, c
     memset(sums, 0, sizeof(sums))
@@ -163,63 +163,32 @@ cdef real cosine_row(const real *z, const real *t, real *d, long step, long n) n
     return -cosine
 
 
-cdef real softmax_row(real a, const real *z, const real *t, long label, real *d, long step, long n) noexcept nogil:
-    """Shapes: z, t, d (n,): logits, target probabilities (NULL: the label counts), gradient out; returns the loss.
-    a is the label smoothing.
-    Layout: a row of panels `step` apart. Aliasing: none."""
-    cdef real sums[P]
-    cdef real top = z[0], total, mass = 1, dot, kept = 1 - a, spread = a / n
-    cdef long j, c, width = panels(n)
-    for j in range(width):
-        for c in range(smaller(P, n - j * P)):
-            top = z[j * step + c] if z[j * step + c] > top or z[j * step + c] != z[j * step + c] else top
-    memset(sums, 0, sizeof(sums))
-    for j in range(width):
-        for c in range(smaller(P, n - j * P)):
-            d[j * step + c] = exp_(z[j * step + c] - top)
-            sums[c] += d[j * step + c]
-    total = fold(sums, n)
-    if t == NULL:
-        dot = kept * z[(label // P) * step + label % P]
-        if a != 0:
-            memset(sums, 0, sizeof(sums))
-            for j in range(width):
-                for c in range(smaller(P, n - j * P)):
-                    sums[c] += z[j * step + c]
-            dot += spread * fold(sums, n)
-    else:
-        memset(sums, 0, sizeof(sums))
-        for j in range(width):
-            for c in range(smaller(P, n - j * P)):
-                sums[c] += t[j * step + c] * kept + spread
-        mass = fold(sums, n)
-        memset(sums, 0, sizeof(sums))
-        for j in range(width):
-            for c in range(smaller(P, n - j * P)):
-                sums[c] += (t[j * step + c] * kept + spread) * z[j * step + c]
-        dot = fold(sums, n)
-    for j in range(width):
-        for c in range(P):
-            d[j * step + c] *= mass / total
-    if t == NULL:
-        if a != 0:
-            for j in range(width):
-                for c in range(P):
-                    d[j * step + c] -= spread
-        d[(label // P) * step + label % P] -= kept
-    else:
-        for j in range(width):
-            for c in range(smaller(P, n - j * P)):
-                d[j * step + c] -= t[j * step + c] * kept + spread
-    return mass * (top + log_(total)) - dot
+cdef void softmax_rows(real a, const real *z, const real *t, const int32_t *labels, real *d, long step, long rows,
+                       long n, real factor, real *values, int32_t *largest, real *turned) noexcept nogil:
+    """Cross-entropy of softmax. Shapes: z, t, d (rows, n), labels, values, largest (rows,), rows at most LANES: logits,
+    target probabilities or NULL, gradient out times factor, labels or NULL, losses out, and columns of the largest
+    logits. a is the label smoothing; turned (2, n, P) is scratch.
+    Layout: panels `step` apart. Aliasing: none."""
+    cdef real *s = turned + panels(n) * P * P
+    cdef int32_t label[LANES]
+    cdef int32_t best[LANES]
+    cdef real value[LANES]
+    cdef long j, b
+    for j in range(panels(n)):
+        transpose_rows(z, step // P, n, j, 0, rows, turned)
+        if t != NULL:
+            transpose_rows(t, step // P, n, j, 0, rows, s)
+    for b in range(LANES):
+        label[b] = labels[b] if t == NULL and b < rows else 0
+    softmax_columns(a, n, factor, label if t == NULL else NULL, turned, s, value, best)
+    for j in range(panels(n)):
+        transpose_columns(turned, step // P, n, j, 0, rows, d)
+    memcpy(values, value, rows * sizeof(real))
+    memcpy(largest, best, rows * sizeof(int32_t))
 
 
-cdef real loss_row(int loss, real a, const real *z, const real *t, long label, real *d, long step, long n) noexcept nogil:
-    """The losses that need a whole row first. Shapes, layout, aliasing: as those above, one of which it calls."""
-    if loss == SPARSE:
-        return softmax_row(a, z, NULL, label, d, step, n)
-    if loss == CATEGORICAL:
-        return softmax_row(a, z, t, 0, d, step, n)
+cdef real loss_row(int loss, const real *z, const real *t, real *d, long step, long n) noexcept nogil:
+    """The other losses that need a whole row first. Shapes, layout, aliasing: as those above, one of which it calls."""
     if loss == CATEGORICAL_HINGE:
         return hinge_row(z, t, d, step, n)
     return cosine_row(z, t, d, step, n)
@@ -238,15 +207,17 @@ cdef long first_largest(const real *z, long step, long n) noexcept nogil:
     return best
 
 
-cdef double metric_row(int metric, const real *z, const real *t, long label, bint labelled, real threshold, long step,
-                       long n) noexcept nogil:
-    """Shapes: z, t (n,): outputs and targets, or the label; returns the row's metric.
+cdef double metric_row(int metric, const real *z, const real *t, long label, long largest, bint labelled,
+                       real threshold, long step, long n) noexcept nogil:
+    """Shapes: z, t (n,): outputs and targets, or the label; returns the row's metric. `largest`: the column of the
+    largest output, or -1 if not known yet.
     Layout: a row of panels `step` apart. Aliasing: nothing is written."""
     cdef long c, at
     cdef double total = 0
     cdef real e
     if metric == CATEGORICAL_ACCURACY:
-        return first_largest(z, step, n) == (label if labelled else first_largest(t, step, n))
+        largest = first_largest(z, step, n) if largest < 0 else largest
+        return largest == (label if labelled else first_largest(t, step, n))
     for c in range(n):
         at = (c // P) * step + c % P
         e = z[at] - t[at]
@@ -259,34 +230,47 @@ cdef double metric_row(int metric, const real *z, const real *t, long label, bin
     return total / n
 
 
+cdef size_t turned_size(int loss, long n) noexcept nogil:
+    """Numbers that `losses_of` needs for n outputs in `turned`."""
+    return 2 * panels(n) * P * P if loss == SPARSE or loss == CATEGORICAL else 0
+
+
 cdef void losses_of(int loss, real a, const real *z, const real *t, const int32_t *labels, real *d, long step,
-                    long rows, long n, real factor, real *values) noexcept nogil:
-    """Shapes: z, t, d (rows, n), labels and values (rows,), rows at most TOGETHER: loss of every row, and gradient times
-    factor. Layout: panels `step` apart. Aliasing: none."""
+                    long rows, long n, real factor, real *values, int32_t *largest, real *turned) noexcept nogil:
+    """Shapes: z, t, d (rows, n), labels, values and largest (rows,), turned (turned_size,), rows at most LANES: loss of
+    every row, gradient times factor, and the column of the largest output, or -1 if that was not found on the way.
+    Layout: panels `step` apart. Aliasing: none."""
     cdef long b, j, c
+    if loss == SPARSE or loss == CATEGORICAL:
+        softmax_rows(a, z, t if loss == CATEGORICAL else NULL, labels, d, step, rows, n, factor, values, largest, turned)
+        return
+    for b in range(rows):
+        largest[b] = -1
     if is_elementwise(loss):
         elementwise_rows(loss, a, z, t, d, step, rows, n, factor, values)
         return
     for b in range(rows):
-        values[b] = loss_row(loss, a, z + b * P, t + b * P, labels[b] if labels != NULL else 0, d + b * P, step, n)
+        values[b] = loss_row(loss, z + b * P, t + b * P, d + b * P, step, n)
         for j in range(panels(n)):
             for c in range(P):
                 d[b * P + j * step + c] *= factor
 
 
-cdef void loss_rows(Net *net, const Data *data, long m, long r0, long r1) noexcept nogil:
+cdef void loss_rows(Net *net, const Data *data, long m, long r0, long r1, long id) noexcept nogil:
     """Rows r0..r1 of the last operation's output against their targets: net.row_loss (weighted), net.row_metric, and
     the gradient of the batch's mean into its dz.
     Layout: panels of net.ld rows. Aliasing: none."""
     cdef Op *last = &net.ops[net.n_ops - 1]
     cdef const int32_t *labels = net.label if data.labels != NULL else NULL
     cdef long k, b, i, j, c, rows, label, n = last.n_out, step = net.ld * P
-    cdef real values[TOGETHER]
+    cdef real values[LANES]
+    cdef int32_t largest[LANES]
     k = r0
     while k < r1:
-        rows = smaller(TOGETHER, r1 - k)
+        rows = smaller(LANES, r1 - k)
         losses_of(net.loss, net.loss_parameter, last.y + k * P, net.t + k * P, labels + k if labels != NULL else NULL,
-                  last.dz + k * P, step, rows, n, <real> 1.0 / m, values)
+                  last.dz + k * P, step, rows, n, <real> 1.0 / m, values, largest,
+                  net.turned + id * turned_size(net.loss, n))
         for b in range(k, k + rows):
             net.row_loss[b] = values[b - k]
             if data.weights != NULL:
@@ -299,5 +283,6 @@ cdef void loss_rows(Net *net, const Data *data, long m, long r0, long r1) noexce
             label = labels[b] if labels != NULL else 0
             for i in range(net.n_metrics):
                 net.row_metric[i * net.capacity + b] = metric_row(
-                    net.metrics[i], last.y + b * P, net.t + b * P, label, labels != NULL, net.threshold, step, n)
+                    net.metrics[i], last.y + b * P, net.t + b * P, label, largest[b - k], labels != NULL, net.threshold,
+                    step, n)
         k += rows

@@ -221,6 +221,7 @@ cdef struct Net:
     real *row_weight
     double *row_loss
     double *row_metric    # [n_metrics][capacity]
+    real *turned          # for every thread what `losses_of` needs
     double *penalty       # see sum_penalties
     real *gradient        # (n_params,), where whole_gradient
     double *squares       # see square_sums
@@ -313,6 +314,7 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     net.row_weight = <real *> carve(&used, base, m * one)
     net.row_loss = <double *> carve(&used, base, m * sizeof(double))
     net.row_metric = <double *> carve(&used, base, net.n_metrics * m * sizeof(double))
+    net.turned = <real *> carve(&used, base, net.threads * turned_size(net.loss, net.ops[net.n_ops - 1].n_out) * one)
     for i in range(net.n_ops):
         op = &net.ops[i]
         op.ld = ld

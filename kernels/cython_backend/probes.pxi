@@ -150,20 +150,23 @@ def loss(int code, uintptr_t z, uintptr_t labels, uintptr_t t, uintptr_t values,
     cdef real *zp = <real *> aligned(bytes)
     cdef real *tp = <real *> aligned(bytes)
     cdef real *dp = <real *> aligned(bytes)
+    cdef real *turned = <real *> aligned(turned_size(code, width) * sizeof(real))
+    cdef int32_t largest[LANES]
     try:
-        if zp == NULL or tp == NULL or dp == NULL:
+        if zp == NULL or tp == NULL or dp == NULL or turned == NULL:
             raise MemoryError
         pack_rows(<const real *> z, rows, width, 0, panels(width), zp)
         if t:
             pack_rows(<const real *> t, rows, width, 0, panels(width), tp)
-        for b in range(0, rows, TOGETHER):
+        for b in range(0, rows, LANES):
             losses_of(code, <real> parameter, zp + b * P, tp + b * P, <const int32_t *> labels + b if labels else NULL,
-                      dp + b * P, rows * P, smaller(TOGETHER, rows - b), width, 1, <real *> values + b)
+                      dp + b * P, rows * P, smaller(LANES, rows - b), width, 1, <real *> values + b, largest, turned)
         write_rows(dp, width, rows, 0, rows, <real *> gradient)
     finally:
         free(zp)
         free(tp)
         free(dp)
+        free(turned)
 
 
 def dropout_mask(uint64_t seed, uint64_t step, long i, uintptr_t out, long rows, long columns, double rate):

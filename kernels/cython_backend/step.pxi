@@ -217,7 +217,7 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
         sum_penalties(net, id, n)
     shared = forward_op(net, 0, x, P, net.ld * P, m, True, shared, id, n)
     forward_rest(net, 1, net.n_ops - 1, m, True, shared, id, n)
-    loss_rows(net, &call.data, m, r0, r1)
+    loss_rows(net, &call.data, m, r0, r1, id)
     if call.out != NULL:
         write_outputs(net, r0, r1, call.out + start * last.n_out)
     backward_rows(last, r0, r1)
@@ -281,7 +281,7 @@ cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
             sum_penalties(net, id, n)
         shared = forward_op(net, 0, x, P, net.ld * P, m, False, shared, id, n)
         forward_rest(net, 1, net.n_ops - 1, m, False, shared, id, n)
-        loss_rows(net, &call.data, m, row_share(m, id, n), row_share(m, id + 1, n))
+        loss_rows(net, &call.data, m, row_share(m, id, n), row_share(m, id + 1, n), id)
         barrier_wait(&net.barrier, n)
         if id == 0:
             total_rows(net, m, call.sums)
