@@ -271,7 +271,7 @@ def test_evaluate(trained, capsys):
 
 def test_class_table():
     y = np.array([0, 0, 0, 0, 1, 1])
-    lines = evaluate.class_table(evaluate.class_rows(y, np.array([0, 0, 0, 1, 0, 0]), ["a", "b", "never"]))
+    lines = evaluate.class_table(pictures.class_rows(y, np.array([0, 0, 0, 1, 0, 0]), ["a", "b", "never"]))
     assert [line.split() for line in lines[1:]] == [
         ["a", "4", "0.750", "0.600", "b", "(1)"],
         ["b", "2", "0.000", "0.000", "a", "(2)"],

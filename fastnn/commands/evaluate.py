@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from .. import files, report
+from .. import report
 from ..autoencoder import Autoencoder
 from ..diagnostics import counted, engine, threads
 from . import pictures, sources
@@ -58,7 +56,7 @@ def run(args):
         print(f"{key:<10} {value:.4f}")
     rows = []
     if not reproduces and source.task == "classification" and model.output_shape[1] in (1, len(source.class_names)):
-        rows = class_rows(y, model.predict_classes(x), source.class_names)
+        rows = pictures.class_rows(y, model.predict_classes(x), source.class_names)
         print()
         for line in class_table(rows):
             print(line)
@@ -77,49 +75,21 @@ def _write_report(args, path, model, source, data, words, results, rows):
     missing = pictures.missing()
     if missing:
         note(missing)
-    body = [report.paragraph(f"{args.model} on {words}"), report.heading("Result")]
-    body.append(report.facts({name: f"{value:.4f}" for name, value in results.items()}))
-    if rows:
-        body += [report.heading("Classes"), report.table(_HEAD, rows)]
-    body.append(report.heading("Pictures"))
-    if missing:
-        body.append(report.paragraph(missing))
-    elif rows or isinstance(model, Autoencoder) or source.task == "regression":
-        body += [report.picture(png, caption) for _, png, caption in pictures.draw(model, source, *data)]
+    parts = []
+    if rows or isinstance(model, Autoencoder) or source.task == "regression":
+        parts = [report.picture(png, caption) for _, png, caption in pictures.draw(model, source, *data)]
     facts = {"data": f"{source.name} ({source.place})", "SHA-256 of the data": source.digest()}
-    body += [
-        report.heading("Data"),
-        report.facts(facts),
-        report.heading("Network"),
-        pictures.layers(model),
-        report.heading("Machine"),
-        report.facts(pictures.machine(model, args.threads)),
-    ]
-    page = report.page(f"Evaluation of {args.model}", body)
-    files.write_atomic(path, page.encode("utf-8", "replace"))
-
-
-_HEAD = ("class", "rows", "recall", "precision", "taken for")
-
-
-def class_rows(y, predicted, names):
-    """List a row for every class: name, rows, recall, precision (None where it has none) and what it is taken for.
-
-    y and predicted are labels (n,): numbers of the names, or names.
-    """
-    n = len(names)
-    if y.dtype.kind == "U":
-        place = {name: i for i, name in enumerate(names)}
-        y, predicted = (np.array([place[name] for name in labels.tolist()]) for labels in (y, predicted))
-    confusion = np.bincount(y.astype(np.int64) * n + predicted, minlength=n * n).reshape(n, n)
-    rows = []
-    for label, name in enumerate(names):
-        row, right, taken = confusion[label], confusion[label, label], confusion[:, label].sum()
-        others = np.where(np.arange(n) == label, 0, row)
-        worst = f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
-        recall = float(right / row.sum()) if row.sum() else "-"
-        rows.append((name, int(row.sum()), recall, float(right / taken) if taken else "-", worst))
-    return rows
+    pictures.write_report(
+        path,
+        f"Evaluation of {args.model}",
+        [
+            report.paragraph(f"{args.model} on {words}"),
+            *pictures.opening(results, rows, parts),
+            report.heading("Data"),
+            report.facts(facts),
+            *pictures.closing(model, args.threads),
+        ],
+    )
 
 
 def class_table(rows):

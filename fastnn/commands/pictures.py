@@ -3,7 +3,9 @@
 import platform
 import time
 
-from .. import __version__, report
+import numpy as np
+
+from .. import __version__, files, report
 from ..autoencoder import Autoencoder
 from ..diagnostics import counted, engine, processor, threads, version
 
@@ -24,6 +26,8 @@ def missing():
 def draw(model, source, x, y, history=None):
     """Yield (file name, PNG as bytes, caption) of every picture that suits a model and its data.
 
+    There are none where matplotlib is missing.
+
     Parameters
     ----------
     model : MLP or Autoencoder
@@ -32,6 +36,8 @@ def draw(model, source, x, y, history=None):
         Rows to show and their labels, y None if there are none.
     history : History, optional
     """
+    if missing():
+        return
     from .. import plot
 
     if history is not None and history.epoch:
@@ -75,7 +81,48 @@ def _of_autoencoder(plot, model, x, y, names, shape):
             yield "weights.png", report.png(plot.weights(model, shape=shape)), "Weights of units of the first layer"
 
 
-def machine(model, wish=None):
+def class_rows(y, predicted, names):
+    """List a row for every class: name, rows, recall, precision (None where it has none) and what it is taken for.
+
+    y and predicted are labels (n,): numbers of the names, or names.
+    """
+    n = len(names)
+    if y.dtype.kind == "U":
+        place = {name: i for i, name in enumerate(names)}
+        y, predicted = (np.array([place[name] for name in labels.tolist()]) for labels in (y, predicted))
+    confusion = np.bincount(y.astype(np.int64) * n + predicted, minlength=n * n).reshape(n, n)
+    rows = []
+    for label, name in enumerate(names):
+        row, right, taken = confusion[label], confusion[label, label], confusion[:, label].sum()
+        others = np.where(np.arange(n) == label, 0, row)
+        worst = f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
+        recall = float(right / row.sum()) if row.sum() else "-"
+        rows.append((name, int(row.sum()), recall, float(right / taken) if taken else "-", worst))
+    return rows
+
+
+def opening(results, rows, parts, kind=""):
+    """The first parts of a report: results, what `class_rows` made if there are classes, and pictures."""
+    body = [report.heading("Result"), report.facts({f"{kind}{name}": f"{v:.4f}" for name, v in results.items()})]
+    if rows:
+        body += [report.heading("Classes"), report.table(("class", "rows", "recall", "precision", "taken for"), rows)]
+    if parts or missing():
+        body += [report.heading("Pictures"), *(parts or [report.paragraph(missing())])]
+    return body
+
+
+def closing(model, wish=None, more=None):
+    """The parts of a report about the network and the machine; `wish` is the number of threads asked for."""
+    facts = {**_machine(model, wish), **(more or {})}
+    return [report.heading("Network"), _layers(model), report.heading("Machine"), report.facts(facts)]
+
+
+def write_report(path, title, body):
+    """Write a report."""
+    files.write_atomic(path, report.page(title, body).encode("utf-8", "replace"))
+
+
+def _machine(model, wish):
     """The facts of a report about what computed: a dict of str to str."""
     libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "matplotlib") if version(name))
     return {
@@ -87,7 +134,7 @@ def machine(model, wish=None):
     }
 
 
-def layers(model):
+def _layers(model):
     """The part of a report about the layers."""
     rows = [
         (layer.name, type(layer).__name__, str(layer.output_shape[1:]), layer.count_params()) for layer in model.layers

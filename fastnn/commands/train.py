@@ -6,14 +6,15 @@ import sys
 import time
 from pathlib import Path
 
-from .. import __version__, datasets, files, optimizers, report, validation
+from .. import __version__, datasets, files, report, validation
 from ..callbacks import Callback
 from ..diagnostics import counted, engine, threads
-from ..kernels.activations import ACTIVATIONS
 from . import pictures, recipes, resume, sources
-from .arguments import COUNT, RATE, SEED, SHARE, add_device, note, number
-from .evaluate import class_rows
+from .arguments import note
 from .files import HISTORY, MODEL, write_history
+from .options import add
+
+__all__ = ["add", "run"]
 
 REPORT = "report.html"
 _TOLD = (
@@ -26,190 +27,6 @@ _TOLD = (
     "validation_split",
     "seed",
 )  # settings of the report besides a recipe's
-_ABOUT = """\
-Train a multi-layer perceptron or an autoencoder, on a data set of images or on a table in a file.
-
-After every epoch the network is validated: with the test rows (which nothing is chosen by), or with a part of the
-training rows that --validation-split holds out. What is left behind, in a folder of its own:
-  model.safetensors    the network; continue with `fastnn evaluate`, `predict`, `encode` or fastnn.load()
-  history.csv          loss and metrics of every epoch, in training and in validation
-  report.html          pictures, numbers, and what ran where: one file that can be sent to others
-  *.png                the pictures of the report
-  run.json             what `fastnn evaluate` needs to know of the data
-The pictures need matplotlib: pip install -e ".[plot]". Ctrl-C stops training and keeps what was trained so far.
-Until it is complete the folder also has arguments.json and backup/, from which --resume goes on after any interruption.
-
-A file may be .csv (also with ; or tabs), .parquet, .npy or .npz. Its columns are numbers but for the target, which may
-be texts. Texts and up to 100 different whole numbers are classes, other numbers quantities, unless --task says which.
-Without --test, a part of the rows is drawn to test with.
-"""
-_EXAMPLES = """\
-examples:
-  fastnn train
-  fastnn train --data fashion-mnist --recipe best
-  fastnn train --data fashion-mnist --hidden 900 900 --dropout 0.5 --epochs 12
-  fastnn train --optimizer sgd --learning-rate 0.1 --epochs 50 --seed 7
-  fastnn train --hidden                    no hidden layer: logistic regression
-  fastnn train --model autoencoder --data mnist --code 16
-  fastnn train --data flowers.csv --target species --normalize standard
-  fastnn train --recipe best --print-recipe > train.py
-  fastnn evaluate $(fastnn train --quiet)
-  fastnn train --resume runs/NAME          go on after an interruption
-"""
-
-
-def add(commands):
-    """Add the sub-command's arguments."""
-    parser = commands.add_parser(
-        "train", help="train a network and leave it in a folder", description=_ABOUT, epilog=_EXAMPLES
-    )
-    parser.add_argument(
-        "--model",
-        choices=("mlp", "autoencoder"),
-        default="mlp",
-        help="mlp predicts a target, autoencoder reproduces its inputs through a narrow code (default: mlp)",
-    )
-    parser.add_argument("--out", metavar="DIR", help="a folder that is new or empty (default: runs/NAME-DATE-TIME)")
-    parser.add_argument(
-        "--resume",
-        metavar="DIR",
-        help="go on with training that was interrupted or killed, with the arguments that it had; the result is the "
-        "same bit for bit",
-    )
-    parser.set_defaults(default=parser.get_default)
-    parser.add_argument("--quiet", action="store_true", help="print the name of the folder and nothing else")
-    _add_data(parser.add_argument_group("data"))
-    group = parser.add_argument_group("recipe")
-    group.add_argument(
-        "--recipe",
-        choices=recipes.RECIPES,
-        default="plain",
-        help="settings for all that is not given: plain trains quickly, best trains longer for a better result "
-        "(default: plain)",
-    )
-    group.add_argument(
-        "--print-recipe", action="store_true", help="print the Python program that does the same, and do not train"
-    )
-    _add_network(parser.add_argument_group("network"))
-    _add_training(parser.add_argument_group("training"))
-    add_device(parser, dtype=True)
-
-
-def _add_data(group):
-    group.add_argument(
-        "--data",
-        default="fashion-mnist-mini",
-        metavar="NAME",
-        help=f"{', '.join(datasets.names())}, or a file (default: %(default)s)",
-    )
-    group.add_argument(
-        "--target",
-        metavar="COLUMN",
-        help="what to predict: a column's name or number, an array's name in .npz, or a .npy file",
-    )
-    group.add_argument("--drop", nargs="+", metavar="COLUMN", help="columns of a file to leave out")
-    group.add_argument("--task", choices=("classification", "regression"), help="default: as the target looks")
-    group.add_argument("--uint8", action="store_true", help="the numbers of a file are bytes from 0 to 255: scale them")
-    group.add_argument(
-        "--normalize",
-        choices=("standard", "min-max"),
-        help="scale every column by mean and deviation, or by smallest and largest value, of the training rows; the "
-        "model keeps them",
-    )
-    group.add_argument("--test", metavar="FILE", help="a file with the same columns to test with")
-    group.add_argument(
-        "--test-split",
-        type=SHARE,
-        default=0.2,
-        metavar="SHARE",
-        help="share of the rows of a file to test with, drawn by the seed, where there is no --test (default: 0.2)",
-    )
-    group.add_argument(
-        "--validation-split",
-        type=SHARE,
-        default=0.0,
-        metavar="SHARE",
-        help="validate with this share of the training rows, the last ones, and do not train on them (default: 0)",
-    )
-
-
-def _default(name):
-    """The defaults of an option by recipe, for its help."""
-    plain, best = (recipes.RECIPES[recipe]["mlp"][name] for recipe in ("plain", "best"))
-    text = [" ".join(map(str, v)) if isinstance(v, list) else f"{v}" for v in (plain, best)]
-    return text[0] if text[0] == text[1] else f"{text[0]}; best: {text[1]}"
-
-
-def _add_network(group):
-    group.add_argument(
-        "--hidden",
-        type=COUNT,
-        nargs="*",
-        metavar="UNITS",
-        help=f"widths of the hidden layers, of the encoder in an autoencoder (default: {_default('hidden')})",
-    )
-    group.add_argument("--code", type=COUNT, metavar="UNITS", help="width of an autoencoder's code (default: 32)")
-    deviation = number(float, "a number of at least 0", 0.0, float("inf"), below=True)
-    group.add_argument(
-        "--noise",
-        type=deviation,
-        metavar="DEVIATION",
-        help="noise on an autoencoder's inputs in training (default: none)",
-    )
-    group.add_argument(
-        "--masking",
-        type=SHARE,
-        metavar="SHARE",
-        help="share of an autoencoder's inputs to hide in training (default: 0)",
-    )
-    group.add_argument(
-        "--tied", action="store_true", default=None, help="the decoder's weights are the encoder's, transposed"
-    )
-    group.add_argument(
-        "--sparse", type=RATE, metavar="RATE", help="penalty on the code's absolute values, as 0.0001 (default: none)"
-    )
-    activations = ", ".join(row.name for row in ACTIVATIONS if not row.rowwise)
-    group.add_argument("--activation", metavar="NAME", help=f"of the hidden layers: {activations} (default: relu)")
-    group.add_argument(
-        "--dropout",
-        type=SHARE,
-        nargs="+",
-        metavar="RATE",
-        help="share of every hidden layer's outputs to drop in training, one rate or one a layer (default: 0.3)",
-    )
-
-
-def _add_training(group):
-    group.add_argument("--epochs", type=COUNT, metavar="N", help=f"default: {_default('epochs')}")
-    group.add_argument("--batch-size", type=COUNT, metavar="N", help=f"rows a step (default: {_default('batch_size')})")
-    group.add_argument("--optimizer", choices=optimizers.NAMES, help=f"default: {_default('optimizer')}")
-    group.add_argument(
-        "--learning-rate", type=RATE, metavar="RATE", help="default: 0.001, and 0.01 for sgd; best: 0.002"
-    )
-    group.add_argument(
-        "--schedule",
-        choices=recipes.SCHEDULES,
-        help=f"how the rate changes: it stays, falls by a cosine, or rises and falls (default: {_default('schedule')})",
-    )
-    group.add_argument(
-        "--weight-decay",
-        type=number(float, "a number of at least 0", 0.0, float("inf"), below=True),
-        metavar="RATE",
-        help="decay of the weights, apart from their gradients (default: 0.004 for adamw, otherwise none; best: 0.1)",
-    )
-    group.add_argument(
-        "--label-smoothing",
-        type=SHARE,
-        metavar="SHARE",
-        help=f"share of every label to spread over all classes (default: {_default('label_smoothing')})",
-    )
-    group.add_argument(
-        "--seed",
-        type=SEED,
-        default=0,
-        metavar="N",
-        help="the same seed gives the same network, whatever the number of threads (default: 0)",
-    )
 
 
 def run(args):
@@ -250,8 +67,7 @@ def run(args):
     say(f"\ntest {name:<9} {results[name]:.4f}  ({rest})" if name else f"\ntest loss      {rest.removeprefix('loss ')}")
     rate = (n - held_out) * args.epochs / seconds
     say(f"trained in     {seconds:.1f} s, {rate:,.0f} samples/s, validation included")
-    parts = [] if missing else list(_draw(model, source, folder))
-    _write_report(args, model, source, folder, results, seconds, parts, missing)
+    _write_report(args, model, source, folder, results, seconds)
     print(folder) if args.quiet else print(f"left in        {folder}")
     for path in sorted(folder.iterdir()):
         say(f"  {path.name:<20} {path.stat().st_size / 1024:>8,.0f} KiB")
@@ -304,49 +120,41 @@ def _what(source):
     return "images" if source.image_shape else "rows"
 
 
-def _draw(model, source, folder):
-    """Draw the pictures, leave them in the folder, and yield their parts of the report."""
+def _write_report(args, model, source, folder, results, seconds):
+    """Draw the pictures, leave them in the folder, and bind them into the report."""
+    parts = []
     for name, png, caption in pictures.draw(model, source, source.x_test, source.y_test, model.history):
         (folder / name).write_bytes(png)
-        yield report.picture(png, caption)
-
-
-def _write_report(args, model, source, folder, results, seconds, parts, missing):
-    shown = {key: value for key, value in vars(args).items() if key in recipes.PLAIN or key in _TOLD}
-    data = {
-        "data": f"{source.name} ({source.place})",
-        "training rows": f"{source.n_train:,} of {source.inputs} numbers",
-        "test rows": f"{len(source.x_test):,}",
-        "SHA-256 of the data": source.digest(),
-    }
-    body = [
-        report.heading("Result"),
-        report.facts({f"test {name}": f"{value:.4f}" for name, value in results.items()}),
-    ]
+        parts.append(report.picture(png, caption))
+    rows = None
     if hasattr(model, "task") and source.task == "classification":
-        rows = class_rows(source.y_test, model.predict_classes(source.x_test), source.class_names)
-        body += [report.heading("Classes"), report.table(("class", "rows", "recall", "precision", "taken for"), rows)]
-    body += [report.heading("Pictures"), *parts] if parts else []
-    if missing:
-        body.append(report.paragraph(missing))
-    history = model.history
-    rows = [(epoch + 1, *values) for epoch, *values in zip(history.epoch, *history.history.values(), strict=True)]
+        rows = pictures.class_rows(source.y_test, model.predict_classes(source.x_test), source.class_names)
+    shown = {key: value for key, value in vars(args).items() if key in recipes.PLAIN or key in _TOLD}
     settings = {key.replace("_", " "): " ".join(map(str, v)) if isinstance(v, list) else v for key, v in shown.items()}
-    body += [
-        report.heading("Data"),
-        report.facts(data),
-        report.heading("Settings"),
-        report.facts({"model": args.model, **{key: value for key, value in settings.items() if value is not None}}),
-        report.program(recipes.model_call(args, source).source(lines=True)),
-        report.heading("Network"),
-        pictures.layers(model),
-        report.heading("Machine"),
-        report.facts({**pictures.machine(model, args.threads), "training took": f"{seconds:.1f} s"}),
-        report.heading("Epochs"),
-        report.table(("epoch", *history.history), rows),
-    ]
-    page = report.page(f"{source.name}, {args.model}", body)
-    files.write_atomic(folder / REPORT, page.encode("utf-8", "replace"))
+    history = model.history
+    epochs = [(epoch + 1, *values) for epoch, *values in zip(history.epoch, *history.history.values(), strict=True)]
+    pictures.write_report(
+        folder / REPORT,
+        f"{source.name}, {args.model}",
+        [
+            *pictures.opening(results, rows, parts, "test "),
+            report.heading("Data"),
+            report.facts(
+                {
+                    "data": f"{source.name} ({source.place})",
+                    "training rows": f"{source.n_train:,} of {source.inputs} numbers",
+                    "test rows": f"{len(source.x_test):,}",
+                    "SHA-256 of the data": source.digest(),
+                }
+            ),
+            report.heading("Settings"),
+            report.facts({"model": args.model, **{key: value for key, value in settings.items() if value is not None}}),
+            report.program(recipes.model_call(args, source).source(lines=True)),
+            *pictures.closing(model, args.threads, {"training took": f"{seconds:.1f} s"}),
+            report.heading("Epochs"),
+            report.table(("epoch", *history.history), epochs),
+        ],
+    )
 
 
 class _Table(Callback):
