@@ -30,7 +30,7 @@ if SANITIZE:
     FLAGS += ["-O1", "-g1", "-fno-omit-frame-pointer", f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
 on_x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 VARIANTS = X86 if on_x86 else {"generic": []}
-HEADERS = "tile transpose elementary gather noise normalization pool"
+HEADERS = "tile transpose elementary softmax gather noise normalization pool"
 PARTS = "engine net panels epilogues updates gemm losses step probes penalties clipping noise tied normalization"
 
 
