@@ -6,16 +6,16 @@ import numpy as np
 
 from .. import validation
 from ..kernels import activations as table
-from .arguments import missing, refuse
+from .arguments import missing, parse, refuse
 from .tensors import Array
 
 # What the functions take beside x in Keras; of these, alpha and negative_slope are the parameter of the kernels' row.
 _ARGUMENTS = {
-    "elu": {"alpha": 1.0},
-    "gelu": {"approximate": False},
-    "leaky_relu": {"negative_slope": 0.2},
-    "relu": {"negative_slope": 0.0, "max_value": None, "threshold": 0.0},
-    "softmax": {"axis": -1},
+    "elu": "alpha=1.0",
+    "gelu": "approximate=False",
+    "leaky_relu": "negative_slope=0.2",
+    "relu": "negative_slope=0.0 max_value=None threshold=0.0",
+    "softmax": "axis=-1",
 }
 
 
@@ -29,26 +29,21 @@ class ActivationFunction:
 
     def __init__(self, name):
         self.name = self.__name__ = name
-        self._arguments = _ARGUMENTS.get(name, {})
-        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        more = [inspect.Parameter(key, keyword, default=value) for key, value in self._arguments.items()]
-        self.__signature__ = inspect.Signature([inspect.Parameter("x", keyword), *more])
+        more = parse(_ARGUMENTS.get(name, ""))
+        self._defaults = {p.name: p.default for p in more}
+        self.__signature__ = inspect.Signature([*parse("x"), *more])
 
     def __call__(self, *args, **kwargs):
         """Return the activation of an array."""
         bound = self.__signature__.bind(*args, **kwargs)
         bound.apply_defaults()
         x, given = bound.arguments.pop("x"), bound.arguments
-        row = table.BY_NAME[self.name]
-        alpha = row.alpha
-        if "negative_slope" in given and self.name == "relu" and given["negative_slope"]:
-            row = table.BY_NAME["leaky_relu"]
-        for key in ("alpha", "negative_slope"):
-            alpha = given.pop(key, alpha)
-        refuse(self.name, given, self._arguments, ("x",))
+        slope = given.pop("alpha", None) or given.pop("negative_slope", None)
+        refuse(self.name, given, self._defaults, ("x", *(name for name in self._defaults if name not in given)))
+        row = table.BY_NAME["leaky_relu" if self.name == "relu" and slope else self.name]
         x = np.asarray(x, np.float32)
         flat = np.atleast_2d(x)
-        return Array(np.asarray(row.forward(flat, alpha), x.dtype).reshape(x.shape))
+        return Array(np.asarray(row.forward(flat, row.alpha if slope is None else slope), x.dtype).reshape(x.shape))
 
     def __repr__(self):
         return f"<activation {self.name}>"

@@ -41,6 +41,20 @@ def refuse(what, given, defaults, supported):
             )
 
 
+def parse(text, defaults=None):
+    """Return the parameters of a function that a text such as ``"x axis=-1"`` names.
+
+    With `defaults`, a dict of name to value, those without a value have theirs from there, and otherwise None.
+    """
+    found = []
+    for item in text.split():
+        name, _, value = item.partition("=")
+        default = inspect.Parameter.empty if defaults is None else defaults.get(name)
+        default = ast.literal_eval(value) if value else default
+        found.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
+    return found
+
+
 def adapt(base, order, defaults=None, old=None, mixin=(), extra=None):
     """Return a subclass of one of the engine's classes whose constructor takes Keras's arguments.
 
@@ -63,16 +77,11 @@ def adapt(base, order, defaults=None, old=None, mixin=(), extra=None):
     taken = {name for name, p in engine.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
     if any(p.kind is p.VAR_KEYWORD for p in engine.values()):
         taken |= _OPTIONS
-    parameters, refused = [], dict(defaults or {})
-    for item in order.split():
-        name, _, value = item.partition("=")
-        default = ast.literal_eval(value) if value else engine[name].default if name in engine else None
-        parameters.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
-        if name not in taken and name not in extra:
-            refused.setdefault(name, default)
+    parameters = parse(order, {name: p.default for name, p in engine.items()})
     signature = inspect.Signature(parameters)
-    own = {name: p.default for name, p in signature.parameters.items() if name in taken}
-    supported = [name for name in signature.parameters if name not in refused]
+    refused = {p.name: p.default for p in parameters if p.name not in taken and p.name not in extra} | (defaults or {})
+    own = {p.name: p.default for p in parameters if p.name in taken}
+    supported = [p.name for p in parameters if p.name not in refused]
 
     def __init__(self, *args, **kwargs):
         try:
@@ -86,9 +95,7 @@ def adapt(base, order, defaults=None, old=None, mixin=(), extra=None):
         for name, value in more.items():
             extra[name](self, value)
 
-    __init__.__signature__ = inspect.Signature(
-        [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *parameters]
-    )
+    __init__.__signature__ = inspect.Signature([*parse("self"), *parameters])
     module = f"{__package__}.{base.__module__.split('.')[1]}"
     return type(what, (*mixin, base), {"__init__": __init__, "__doc__": base.__doc__, "__module__": module})
 

@@ -250,29 +250,38 @@ class Layer:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
-class InputLayer(Layer):
+_INPUT = {"batch_size": None, "sparse": (None, False), "ragged": (None, False), "optional": False, "input_tensor": None}
+
+
+class InputLayer(Layer, refused=_INPUT):
     """Names the shape of a sample.
 
     Parameters
     ----------
     shape : tuple of int
         Without the batch axis. `input_shape` is an old spelling.
+    dtype : {"float32"} or that of the data, optional
+        Of the data; computations are in float32.
     batch_shape : tuple of int, optional
         With the batch axis, which must be None.
     name : str, optional
+    batch_size, sparse, ragged, input_tensor, optional
+        Not supported.
     """
 
-    def __init__(self, shape=None, batch_shape=None, name=None, input_shape=None, **kwargs):
-        refuse("InputLayer", kwargs, {**_DEFAULTS, "batch_size": None, "sparse": False, "ragged": False,
-                                      "optional": False}, self._takes)  # fmt: skip
-        given = [
-            s for s in (shape, input_shape, None if batch_shape is None else tuple(batch_shape)[1:]) if s is not None
-        ]
-        if len(given) != 1:
+    def __init__(self, shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None,
+                 input_tensor=None, optional=False, name=None, **kwargs):  # fmt: skip
+        shape = kwargs.pop("input_shape", shape)
+        self._refuse(batch_size=batch_size, sparse=sparse, ragged=ragged, input_tensor=input_tensor, optional=optional)
+        if batch_shape is not None:
+            batch_size, *rest = batch_shape
+            self._refuse(batch_size=batch_size)
+        if (shape is None) == (batch_shape is None):
             raise ValueError("Input needs a shape: one of shape=(4,) and batch_shape=(None, 4)")
-        super().__init__(name=name, dtype=kwargs.get("dtype"))
-        self._in = self._out = validation.shape("shape", given[0])
+        super().__init__(name=name, **kwargs)
+        self._in = self._out = validation.shape("shape", rest if shape is None else shape)
         self._values = []
+        self.dtype = "float32" if dtype is None else np.dtype(dtype).name
         self.input = self.output = KerasTensor((None, *self._in), self, None)
 
     def _shape_after(self, shape):
@@ -281,7 +290,7 @@ class InputLayer(Layer):
     def get_config(self):
         return {
             "batch_shape": [None, *self._in],
-            "dtype": "float32",
+            "dtype": self.dtype,
             "sparse": False,
             "ragged": False,
             "name": self.name,
@@ -293,11 +302,10 @@ class InputLayer(Layer):
         return cls(batch_shape=config.pop("batch_input_shape"), **config)
 
 
-def Input(shape=None, batch_size=None, dtype=None, name=None, batch_shape=None, tensor=None, **kwargs):
-    """Return a tensor that stands for samples of a shape, to call layers on."""
-    if tensor is not None:
-        raise ValueError("Input does not support tensor=")
-    return InputLayer(shape, batch_shape, name, batch_size=batch_size, dtype=dtype, **kwargs).output
+def Input(shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, name=None, tensor=None,
+          optional=False):  # fmt: skip
+    """Return a tensor that stands for samples of a shape, to call layers on; the arguments are `InputLayer`'s."""
+    return InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name).output
 
 
 def described(part, module):

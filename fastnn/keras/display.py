@@ -4,6 +4,8 @@ import math
 import sys
 import time
 
+import numpy as np
+
 from ..callbacks.progress import Progress
 
 _BAR = 20  # characters
@@ -132,4 +134,6 @@ def _duration(seconds):
 
 
 def _numbers(logs):
-    return [f"{name}: {value:.4f}" if abs(value) > 1e-3 else f"{name}: {value:.4e}" for name, value in logs.items()]
+    # Keras has the numbers as float32, in which 0.001 is a little more.
+    values = {name: float(np.float32(value)) for name, value in logs.items()}
+    return [f"{name}: {value:.4f}" if abs(value) > 1e-3 else f"{name}: {value:.4e}" for name, value in values.items()]

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import losses as engine
 from ..kernels import losses as table
-from .arguments import FREE, adapt, missing
+from .arguments import FREE, adapt, missing, parse
 from .tensors import Array
 
 _TAIL = 'reduction="sum_over_batch_size" name dtype'
@@ -48,8 +48,13 @@ def _values(loss, y_true, y_pred):
     return np.asarray(row.value(y_pred, y, loss.parameter), np.float32)
 
 
+def _adapted(cls):
+    name = "huber_loss" if cls is engine.Huber else cls.name
+    return adapt(cls, _ORDERS.get(cls.__name__, _TAIL).replace(" name", f' name="{name}"'), _DEFAULTS, None, (Loss,))
+
+
 CLASSES = {
-    cls.__name__: adapt(cls, _ORDERS.get(cls.__name__, _TAIL), _DEFAULTS, None, (Loss,))
+    cls.__name__: _adapted(cls)
     for cls in vars(engine).values()
     if isinstance(cls, type) and issubclass(cls, engine.Loss) and cls.name in engine.NAMES
 }
@@ -68,9 +73,7 @@ class LossFunction:
     def __init__(self, loss):
         self.loss, self.__name__, self.__doc__ = loss, loss.name, loss.__doc__
         more = [p for p in inspect.signature(loss).parameters.values() if p.name not in ("reduction", "name", "dtype")]
-        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        first = [inspect.Parameter(name, keyword) for name in ("y_true", "y_pred")]
-        self.__signature__ = inspect.Signature([*first, *more])
+        self.__signature__ = inspect.Signature([*parse("y_true y_pred"), *more])
 
     def __call__(self, *args, **kwargs):
         """Return the loss of every sample, float32 (n,)."""

@@ -28,8 +28,15 @@ class Metric(engine.Metric):
                 raise TypeError(f"{cls.__name__} defines {method}; here a metric defines compute(self, y_true, y_pred)")
 
 
+def _adapted(cls):
+    order = _ORDERS.get(cls.__name__, "name dtype")
+    if cls.__name__ not in ("AUC", "Precision", "Recall"):  # whose names Keras numbers
+        order = order.replace("name", f'name="{cls.identifier}"')
+    return adapt(cls, order, _DEFAULTS, None, (Metric,))
+
+
 CLASSES = {
-    name: adapt(cls, _ORDERS.get(name, "name dtype"), _DEFAULTS, None, (Metric,))
+    name: _adapted(cls)
     for name, cls in vars(engine).items()
     if isinstance(cls, type) and issubclass(cls, engine.Metric) and cls not in (engine.Metric, engine.Function)
 }
