@@ -312,10 +312,12 @@ def described(part, module):
     """Describe an initializer, a regularizer or a constraint as Keras does; None as None."""
     if part is None:
         return None
-    config = {**part.get_config(), **({"axis": 0} if module == "constraints" else {})}
-    if module == "initializers" and type(part).__name__ not in ("Zeros", "Ones"):
-        config.setdefault("seed", None)
     name = type(part).__name__
+    config = part.get_config()
+    if name in ("MaxNorm", "UnitNorm"):
+        config = {**config, "axis": 0}
+    if module == "initializers" and name not in ("Constant", "Ones", "Zeros"):
+        config.setdefault("seed", None)
     return {"module": f"keras.{module}", "class_name": name, "config": config, "registered_name": None}
 
 

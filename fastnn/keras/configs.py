@@ -129,6 +129,7 @@ def describe_compiled(model):
     if loss is None or type(optimizer).__name__ not in _STATES:
         return {}
     config = {"name": optimizer.name, **optimizer.get_config()}
+    config.pop("exclude_from_weight_decay", None)  # which Keras's files do not have
     rate = optimizer.learning_rate
     if not isinstance(rate, float):
         if type(rate).__name__ not in _SCHEDULES:

@@ -14,7 +14,12 @@ OPTIMIZERS = {
     "momentum": {"learning_rate": 0.02, "momentum": 0.9},
     "nesterov": {"learning_rate": 0.02, "momentum": 0.9, "nesterov": True},
     "Adam": {"learning_rate": 0.005},
-    "clipped": {"learning_rate": 0.005, "clipnorm": 0.05},
+    "clipnorm": {"learning_rate": 0.005, "clipnorm": 0.05},
+    "clipvalue": {"learning_rate": 0.05, "momentum": 0.9, "clipvalue": 0.01},
+    "global_clipnorm": {"learning_rate": 0.05, "momentum": 0.9, "global_clipnorm": 0.1},
+    "schedule": {"learning_rate": ("ExponentialDecay", 0.01, 20, 0.7), "epsilon": 1e-5},
+    "decaying": {"learning_rate": 0.05, "weight_decay": 0.05},
+    "decaying Adam": {"learning_rate": 0.005, "weight_decay": 0.05},
     "AdamW": {"learning_rate": 0.005, "weight_decay": 0.02},
     "RMSprop": {"learning_rate": 0.002},
     "Adagrad": {"learning_rate": 0.05},
@@ -22,7 +27,8 @@ OPTIMIZERS = {
     "Nadam": {"learning_rate": 0.003},
     "Lion": {"learning_rate": 0.0005},
 }
-CLASSES = {"momentum": "SGD", "nesterov": "SGD", "clipped": "Adam"}
+CLASSES = {"momentum": "SGD", "nesterov": "SGD", "clipnorm": "Adam", "clipvalue": "SGD", "global_clipnorm": "SGD",
+           "schedule": "RMSprop", "decaying": "SGD", "decaying Adam": "Adam"}  # fmt: skip
 
 
 def data():
@@ -45,7 +51,11 @@ def losses(framework, name):
             layers.Dense(3, activation="softmax"),
         ]
     )
-    optimizer = getattr(framework.optimizers, CLASSES.get(name, name))(**OPTIMIZERS[name])
+    options = dict(OPTIMIZERS[name])
+    if isinstance(options["learning_rate"], tuple):
+        schedule, *arguments = options["learning_rate"]
+        options["learning_rate"] = getattr(framework.optimizers.schedules, schedule)(*arguments)
+    optimizer = getattr(framework.optimizers, CLASSES.get(name, name))(**options)
     model.compile(optimizer, "sparse_categorical_crossentropy")
     weights, x, labels = data()
     model.set_weights(weights)
