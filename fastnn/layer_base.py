@@ -2,7 +2,7 @@
 
 import math
 
-from . import validation
+from . import constraints, initializers, regularizers, validation
 
 
 class Layer:
@@ -21,6 +21,8 @@ class Layer:
 
     # Decoupled weight decay of the layer's weights in the place of the optimizer's, or None.
     weight_decay = None
+    # Names of the weights that no optimizer changes: the last ones.
+    fixed_weights = ()
 
     def __init__(self, name=None, input_shape=None):
         if name is not None and not (isinstance(name, str) and name):
@@ -75,9 +77,14 @@ class Layer:
         return self._shapes
 
     def count_params(self):
-        """Return the number of parameters."""
+        """Return the number of parameters, of which the optimizer may change but some."""
         self._built()
         return sum(math.prod(shape) for _, shape in self._spans)
+
+    def count_fixed(self):
+        """Return the number of parameters that no optimizer changes."""
+        self._built()
+        return sum(math.prod(shape) for _, shape in self._spans[len(self._spans) - len(self.fixed_weights) :])
 
     def get_weights(self):
         """Return copies of the weights, in Keras's order: for Dense the kernel (n_in, n_out), then the bias (n_out,).
@@ -138,3 +145,21 @@ class Layer:
     def __repr__(self):
         shown = {k: v for k, v in self.get_config().items() if v is not None}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+
+_MODULES = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
+
+
+def described(config):
+    """Return a layer's arguments with the initializers, regularizers and constraints that `get_config` described."""
+    return {
+        key: _MODULES[key.rpartition("_")[2]].deserialize(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+    }
+
+
+def regularize(builder, **penalties):
+    """Set penalties of the layer that was emitted last: ``kernel=`` a Regularizer or None, and so on."""
+    for part, regularizer in penalties.items():
+        if regularizer is not None:
+            builder.regularize(**{f"{part}_l1": regularizer.l1, f"{part}_l2": regularizer.l2})

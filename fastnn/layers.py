@@ -5,12 +5,14 @@ import math
 
 from . import constraints, initializers, regularizers, validation
 from .kernels import activations as table
-from .layer_base import Layer
+from .layer_base import Layer, described, regularize
 from .noise import Dropout, GaussianDropout, GaussianNoise, MaskingNoise
+from .normalization import BatchNormalization, LayerNormalization
 from .scaling import MinMax, Normalization, Rescaling
 
 __all__ = [
     "Activation",
+    "BatchNormalization",
     "Dense",
     "Dropout",
     "Flatten",
@@ -18,6 +20,7 @@ __all__ = [
     "GaussianNoise",
     "Input",
     "Layer",
+    "LayerNormalization",
     "MaskingNoise",
     "MinMax",
     "Normalization",
@@ -128,7 +131,12 @@ class Dense(Layer):
     def emit(self, builder):
         self.operation = builder.dense(self.units, self.use_bias)
         builder.activation(self.activation)
-        _regularize(self, builder, ("kernel", "bias", "activity"))
+        regularize(
+            builder,
+            kernel=self.kernel_regularizer,
+            bias=self.bias_regularizer,
+            activity=self.activity_regularizer,
+        )
         if self.kernel_constraint is not None:
             limit = self.kernel_constraint
             builder.regularize(min_norm=limit.min_norm, max_norm=limit.max_norm, non_negative=limit.non_negative)
@@ -150,23 +158,7 @@ class Dense(Layer):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**_described(config))
-
-
-def _described(config):
-    """Return a layer's arguments with the initializers, regularizers and constraints that `get_config` described."""
-    return {
-        key: _MODULES[key.rpartition("_")[2]].deserialize(value) if isinstance(value, dict) else value
-        for key, value in config.items()
-    }
-
-
-def _regularize(layer, builder, parts):
-    """Set a layer's penalties in the plan."""
-    for part in parts:
-        regularizer = getattr(layer, f"{part}_regularizer")
-        if regularizer is not None:
-            builder.regularize(**{f"{part}_l1": regularizer.l1, f"{part}_l2": regularizer.l2})
+        return cls(**described(config))
 
 
 class TiedDense(Layer):
@@ -236,7 +228,7 @@ class TiedDense(Layer):
     def emit(self, builder):
         builder.tied(self._source.operation, self.use_bias)
         builder.activation(self.activation)
-        _regularize(self, builder, ("bias", "activity"))
+        regularize(builder, bias=self.bias_regularizer, activity=self.activity_regularizer)
 
     def get_config(self):
         return {
@@ -251,7 +243,7 @@ class TiedDense(Layer):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**_described(config))
+        return cls(**described(config))
 
 
 class Activation(Layer):
@@ -302,7 +294,6 @@ class Flatten(Layer):
         pass
 
 
-_MODULES = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}
 _BY_NAME = {
     cls.__name__: cls
     for cls in (
@@ -312,6 +303,8 @@ _BY_NAME = {
         Dropout,
         Activation,
         Flatten,
+        BatchNormalization,
+        LayerNormalization,
         GaussianNoise,
         GaussianDropout,
         MaskingNoise,

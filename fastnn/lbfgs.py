@@ -6,7 +6,7 @@ import numpy as np
 
 from .callbacks import BackupAndRestore
 from .callbacks.dispatch import waits_for_batches
-from .layers import Activation, Dense, Flatten, Input
+from .layers import Activation, Dense, Flatten, Input, LayerNormalization
 from .scaling import InputScaling
 from .session import deferred_interrupt
 
@@ -32,7 +32,7 @@ def check(model, batch_size, iterator, hooks):
     for layer in model.layers:
         if layer.weight_decay:
             raise ValueError(f"L-BFGS has no weight decay: {layer!r} cannot be trained with it")
-        if not isinstance(layer, (Input, Dense, Activation, Flatten, InputScaling)):
+        if not isinstance(layer, (Input, Dense, Activation, Flatten, LayerNormalization, InputScaling)):
             raise ValueError(f"L-BFGS needs a loss that is always the same, so {layer!r} cannot be trained with it")
         if getattr(layer, "kernel_constraint", None) is not None:
             raise ValueError(f"L-BFGS has no constraints: {layer!r} cannot be trained with it")

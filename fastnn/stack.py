@@ -188,19 +188,19 @@ class LayerStack:
 
     @property
     def params(self):
-        """All parameters as one flat vector (P,), layer by layer, kernel then bias; read-only."""
+        """All weights as one flat vector (P,), layer by layer, in the order of `get_weights`; read-only."""
         self._need_built()
         view = self._network.host().view()
         view.flags.writeable = False
         return view
 
     def count_params(self):
-        """Return the number of parameters."""
+        """Return the number of parameters, with those that no optimizer changes."""
         self._need_built()
         return sum(layer.count_params() for layer in self._layers)
 
     def get_weights(self):
-        """Return copies of all weights as a list of arrays, layer by layer: kernel (n_in, n_out), bias (n_out,)."""
+        """Return copies of all weights as a list of arrays, layer by layer; see `Layer.get_weights`."""
         self._need_built()
         return [weight for layer in self._layers for weight in layer.get_weights()]
 
@@ -245,8 +245,9 @@ class LayerStack:
         lines += ["".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines.append(rule)
         if self.built:
-            total = self.count_params()
-            lines.append(f"Total params: {total:,} ({total * self._network.dtype.itemsize / 1024:,.2f} KB)")
+            total, fixed = self.count_params(), sum(layer.count_fixed() for layer in self._layers)
+            for what, count in (("Total", total), ("Trainable", total - fixed), ("Non-trainable", fixed)):
+                lines.append(f"{what} params: {count:,} ({count * self._network.dtype.itemsize / 1024:,.2f} KB)")
         else:
             lines.append("Total params: unknown until the model is built")
         print_fn("\n".join(lines))
