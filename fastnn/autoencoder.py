@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import losses, network, targets, validation
+from . import losses, mapped, network, targets, validation
 from .kernels import losses as loss_table
 from .layers import Dense, GaussianNoise, MaskingNoise, TiedDense
 from .mlp import per_layer
@@ -167,11 +167,12 @@ class Autoencoder(Sequential):
         """
         self._need_built()
         dtype = self._network.dtype
-        x = validation.rows(x, "x", self._outputs, dtype, self._input_shape)
+        x = mapped.rows(x, "x", self._outputs, dtype, self._input_shape)
         mse = loss_table.LOSS_BY_NAME["mse"].code
         errors = np.empty(len(x), dtype)
         for start in range(0, len(x), _ROWS):
             rows = x[start : start + _ROWS]
+            rows = rows.take(slice(None)) if isinstance(rows, mapped.MappedRows) else rows
             y = self.predict(rows)
             target = rows.astype(dtype) * dtype.type(self.input_scale) if rows.dtype == np.uint8 else rows
             self._network.backend.loss(mse, y, target, errors[start : start + _ROWS], np.empty_like(y), 0.0)

@@ -10,12 +10,17 @@ import numpy as np
 from . import sources, validation
 from .session import Session
 
-# How much of the average is the latest loss; how many times the lowest average ends the search; by what share of it
-# the average has to fall; and how many losses at the beginning, where it is one of few, count for neither.
-_SMOOTHING = 0.1
+# The running average that tells when the loss diverges: how much of it is the latest loss, how many times its lowest
+# ends the search, and how many losses at the beginning, where it is one of few, do not count.
+_LATEST = 0.1
 _DIVERGED = 4.0
-_FALL = 1e-3
 _FIRST = 5
+# What is looked at: losses averaged with their neighbours on both sides, which moves no fall to another rate, by a
+# normal curve with this share of all steps for a deviation; by what share of itself the loss has to fall; and how much
+# of its fall it has done at the suggestion. The steepest descent is in the middle of the fall, but a slope is noisy.
+_SMOOTHING = 0.03
+_FALL = 1e-3
+_DONE = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +32,10 @@ class LRFind:
     rates : ndarray of float64, shape (steps,)
         Learning rates of the batches, rising by a constant factor.
     losses : ndarray of float64, shape (steps,)
-        Losses of the batches, each averaged with those before it.
+        Losses of the batches, each averaged with its neighbours.
     suggestion : float or None
-        The rate at which the loss fell fastest, by the logarithm of the rate; None if it hardly fell.
+        The rate at which the loss had done three quarters of its fall: just past where it falls fastest, and well below
+        where it is lowest, which is about to diverge. None if it hardly fell.
     """
 
     rates: np.ndarray
@@ -108,13 +114,13 @@ def lr_find(
     if network.state.shape != (plan.n_slots, plan.n_params):
         network.reset_state(plan.n_slots)
     rates = np.geomspace(min_rate, max_rate, steps)
-    losses = list(_losses(trial, plan, source, rates))
-    rates, losses = rates[: len(losses)], np.array(losses)
-    return LRFind(rates, losses, _suggest(rates, losses))
+    losses = np.array(list(_losses(trial, plan, source, rates)))
+    rates, smooth = rates[: len(losses)], _smooth(losses, _SMOOTHING * steps)
+    return LRFind(rates, smooth, _suggest(rates, smooth))
 
 
 def _losses(model, plan, source, rates):
-    """Yield the averaged losses of batches at these rates, until they diverge."""
+    """Yield the losses of batches at these rates, until they diverge."""
     network, optimizer = model._network, model.optimizer
     session = Session(network, plan, source.batch_size, model._loss.name, optimizer)
     average, weight, lowest, count = 0.0, 0.0, math.inf, 0
@@ -133,18 +139,26 @@ def _losses(model, plan, source, rates):
                 except FloatingPointError:
                     return
                 count += 1
-                average += _SMOOTHING * (sums[0, 0] / len(rows) - average)
-                weight += _SMOOTHING * (1.0 - weight)  # what the average is of: it began with nothing
-                loss = average / weight
+                loss = float(sums[0, 0] / len(rows))
                 yield loss
+                average += _LATEST * (loss - average)
+                weight += _LATEST * (1.0 - weight)  # what the average is of: it began with nothing
                 if count > _FIRST:
-                    lowest = min(lowest, loss)
-                    if loss > lowest + (_DIVERGED - 1.0) * abs(lowest):
+                    lowest = min(lowest, average / weight)
+                    if average / weight > lowest + (_DIVERGED - 1.0) * abs(lowest):
                         return
 
 
+def _smooth(losses, deviation):
+    """Average losses with their neighbours by a normal curve, `deviation` steps wide; of fewer at the ends."""
+    reach = math.ceil(3.0 * deviation)
+    curve = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    weights = np.convolve(np.ones(len(losses)), curve)[reach : reach + len(losses)]
+    return np.convolve(losses, curve)[reach : reach + len(losses)] / weights
+
+
 def _suggest(rates, losses):
-    if len(losses) < _FIRST + 3 or losses[_FIRST:].min() > losses[_FIRST] - _FALL * abs(losses[_FIRST]):
+    if len(losses) < _FIRST or losses.min() > losses[0] - _FALL * abs(losses[0]):
         return None
-    slopes = np.gradient(losses, np.log(rates))[_FIRST:-1]
-    return float(rates[_FIRST + slopes.argmin()])
+    wanted = losses[0] + _DONE * (losses.min() - losses[0])
+    return float(rates[(losses <= wanted).argmax()])

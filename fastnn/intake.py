@@ -68,14 +68,16 @@ class Intake(LayerStack):
             return train, targets, None
         return train.rows(0, cut), targets, data.rows(cut, len(data))
 
-    def _evaluation(self, x, y, sample_weight, names, input_shape, classes):
+    def _evaluation(self, x, y, sample_weight, names, input_shape, classes, steps=None):
         """Check what a model is to be evaluated with; return a source and its targets."""
         if y is None and sources.chunked(x):
             if sample_weight is not None:
                 raise ValueError("sample_weight goes with arrays; a chunk has its own as a third part")
-            chunks = sources.Chunks(x, names[0])
+            chunks = sources.Chunks(x, names[0], steps, "steps")
             _, targets = self._first_chunk(chunks, names[0], input_shape, classes)
             return chunks.prepare(self._chunk_check(names[0], input_shape, targets)), targets
+        if steps is not None:
+            raise ValueError(f"steps={steps} is for iterators over chunks; arrays have an end")
         data, targets = self._check_pair(x, y, sample_weight, names, input_shape, classes)
         return sources.Arrays(data, len(data), False), targets
 

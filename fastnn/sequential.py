@@ -270,7 +270,7 @@ class Sequential(Intake):
             return results.logs(sums, n)
         return results.logs(sums, n, *(np.concatenate(parts) for parts in zip(*seen, strict=True)))
 
-    def evaluate(self, x, y=None, batch_size=None, verbose="auto", sample_weight=None, return_dict=False):
+    def evaluate(self, x, y=None, batch_size=None, verbose="auto", sample_weight=None, return_dict=False, steps=None):
         """Compute the loss and the metrics.
 
         Parameters
@@ -283,6 +283,8 @@ class Sequential(Intake):
             1 and 2 print the result.
         sample_weight : array_like, shape (n,), optional
         return_dict : bool, default False
+        steps : int, optional
+            How many chunks to take from an iterator.
 
         Returns
         -------
@@ -301,7 +303,9 @@ class Sequential(Intake):
         rows = network.ROWS if batch_size is None else validation.integer("batch_size", batch_size, low=1)
         verbose = validation.verbosity(verbose)
         names = ("x", "y", "sample_weight")
-        source, targets = self._evaluation(x, y, sample_weight, names, self._input_shape, self.classes)
+        if steps is not None:
+            steps = validation.integer("steps", steps, low=1)
+        source, targets = self._evaluation(x, y, sample_weight, names, self._input_shape, self.classes, steps)
         logs = self._evaluate(source, targets, rows)
         if verbose in (1, 2):
             print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()), flush=True)
@@ -309,8 +313,13 @@ class Sequential(Intake):
             return logs
         return list(logs.values()) if len(logs) > 1 else logs["loss"]
 
-    def predict_classes(self, x, batch_size=None):
+    def predict_classes(self, x, batch_size=None, steps=None):
         """Compute the classes that the outputs stand for.
+
+        Parameters
+        ----------
+        x, batch_size, steps
+            As for `predict`.
 
         Returns
         -------
@@ -319,7 +328,7 @@ class Sequential(Intake):
             output of a binary cross-entropy, is 1 above a probability of one half and 0 otherwise.
         """
         self._need_compiled()
-        y = self.predict(x, batch_size)
+        y = self.predict(x, batch_size, 0, steps)
         row = loss_table.LOSS_BY_NAME[self._loss.kernel]
         binary = row.link == "sigmoid"
         if binary or self._outputs == 1:

@@ -141,6 +141,8 @@ class Chunks:
         What to call it in a message.
     steps : int or None
         Chunks of an epoch, for an iterator.
+    argument : str
+        What to call `steps` in a message.
 
     Raises
     ------
@@ -150,14 +152,14 @@ class Chunks:
 
     samples = None
 
-    def __init__(self, chunks, name="x", steps=None):
-        self._chunks, self._name, self._count = chunks, name, steps
+    def __init__(self, chunks, name="x", steps=None, argument="steps_per_epoch"):
+        self._chunks, self._name, self._count, self._argument = chunks, name, steps, argument
         self._is_sequence = hasattr(chunks, "__getitem__") and hasattr(chunks, "__len__")
         self.is_iterator = not self._is_sequence and hasattr(chunks, "__next__")
         if self.is_iterator and steps is None:
-            raise ValueError(f"{name} is an iterator: steps_per_epoch must say how many chunks an epoch has")
+            raise ValueError(f"{name} is an iterator: {argument} must say how many chunks to take")
         if not self.is_iterator and steps is not None:
-            raise ValueError(f"steps_per_epoch={steps} is for iterators; {name} has an end of its own")
+            raise ValueError(f"{argument}={steps} is for iterators; {name} has an end of its own")
 
     def first(self):
         """Return the first chunk, which stays to be used."""
@@ -209,8 +211,8 @@ class Chunks:
                 yield pair
         if count == 0 or count < (self._count or 0):
             raise ValueError(
-                f"{self._name} ended after {count} chunks of an epoch"
-                + (f"; steps_per_epoch={self._count}" if self._count else "")
+                f"{self._name} ended after {count} chunks"
+                + (f"; {self._argument}={self._count}" if self._count else "")
             )
 
     def _numbered(self, seed, epoch):
@@ -225,7 +227,8 @@ class Chunks:
 def chunked(x):
     """Whether `x` is chunks, and not an array or what can be made one."""
     if isinstance(x, (list, tuple)):
-        return bool(x) and all(isinstance(chunk, tuple) and hasattr(chunk[0] if chunk else x, "shape") for chunk in x)
+        # A number of NumPy's has a shape too, an empty one.
+        return bool(x) and all(isinstance(chunk, tuple) and chunk and getattr(chunk[0], "shape", ()) for chunk in x)
     if isinstance(x, (str, bytes, bytearray, memoryview, range)):
         return False
     if any(hasattr(x, name) for name in ("__array__", "__array_interface__", "to_numpy", "keys")):

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from . import layers as layers_module
-from . import losses, mapped, network, validation
+from . import losses, mapped, network, sources, validation
 from .kernels.plan import OP_IN
 from .metrics import Results
 from .scaling import InputScaling
@@ -281,16 +281,20 @@ class LayerStack:
             self._plans[key] = plan
         return self._plans[key]
 
-    def predict(self, x, batch_size=None, verbose="auto"):
+    def predict(self, x, batch_size=None, verbose="auto", steps=None):
         """Compute the outputs.
 
         Parameters
         ----------
-        x : array_like, shape (n, ...)
+        x : array_like or frame, shape (n, ...), or chunks
+            As for `fit`, but that chunks may be inputs alone; of a tuple the first part counts. What is in files or in
+            chunks is read piece by piece.
         batch_size : int, optional
             Rows to work on at a time; the result does not depend on it but for rounding.
         verbose : {"auto", 0, 1, 2}, default "auto"
             1 and 2 print how many samples took how long.
+        steps : int, optional
+            How many chunks to take from an iterator.
 
         Returns
         -------
@@ -306,9 +310,9 @@ class LayerStack:
         if self._input_shape is None:
             self._need_built()
         if verbose == "auto" or not validation.verbosity(verbose):
-            return self._forward(x, "x", 0, self._last_op, self._outputs, batch_size)
+            return self._forward(x, "x", 0, self._last_op, self._outputs, batch_size, steps)
         start = time.perf_counter()
-        y = self._forward(x, "x", 0, self._last_op, self._outputs, batch_size)
+        y = self._forward(x, "x", 0, self._last_op, self._outputs, batch_size, steps)
         print(f"{len(y):,} samples in {time.perf_counter() - start:.3f} s", flush=True)
         return y
 
@@ -330,7 +334,17 @@ class LayerStack:
         shape = self._scaling_shape(input_shape)
         return mapped.scaled_rows(x, rows, name, self._network.dtype, lambda values: layer.apply(values, shape))
 
-    def _forward(self, x, name, first, last, outputs, batch_size):
+    def _forward(self, x, name, first, last, outputs, batch_size, steps=None):
+        if sources.chunked(x):
+            steps = None if steps is None else validation.integer("steps", steps, low=1)
+            chunks = sources.Chunks(x, name, steps, "steps").prepare(lambda chunk, number: (number, chunk))
+            parts = []
+            for number, chunk in chunks.in_order():
+                rows = chunk[0] if isinstance(chunk, tuple) else chunk
+                parts.append(self._forward(rows, f"chunk {number} of {name}", first, last, outputs, batch_size))
+            return np.concatenate(parts)
+        if steps is not None:
+            raise ValueError(f"steps={steps} is for iterators over chunks; arrays have an end")
         width, shape = (self._width(first), None) if first else (self._inputs, self._input_shape)
         rows_of_x = mapped.rows(x, name, width, self._network.dtype, shape)
         x = rows_of_x if first else self._scaled(x, rows_of_x, name, shape)

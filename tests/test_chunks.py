@@ -344,7 +344,7 @@ def test_divergence_is_found_in_the_right_chunk(backend):
     [
         (generator([]), {}, "steps_per_epoch must say how many"),
         (iter([]), {"steps_per_epoch": 2}, "x has no chunks"),
-        (iter(cut(X, Y)[:2]), {"steps_per_epoch": 3}, "x ended after 2 chunks of an epoch; steps_per_epoch=3"),
+        (iter(cut(X, Y)[:2]), {"steps_per_epoch": 3}, "x ended after 2 chunks; steps_per_epoch=3"),
         (cut(X, Y), {"steps_per_epoch": 3}, "steps_per_epoch=3 is for iterators"),
         (cut(X, Y), {"sample_weight": W}, "a chunk has its own as a third part"),
         (cut(X, Y), {"validation_split": 0.2}, "validation_split=0.2 is for arrays"),

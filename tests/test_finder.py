@@ -17,7 +17,7 @@ def model(**options):
 
 
 def test_the_losses_are_those_of_training(backend):
-    """Batch by batch as a fit with the same rates has them; then averaged, the first ones among few."""
+    """Batch by batch as a fit with the same rates has them; then averaged with their neighbours."""
     losses = []
     found = fastnn.lr_find(model(backend=backend.NAME), X, Y, batch_size=32, min_rate=1e-4, max_rate=1.0, steps=20)
     np.testing.assert_allclose(found.rates, 1e-4 * 10 ** np.linspace(0, 4, 20), rtol=1e-12)
@@ -26,9 +26,11 @@ def test_the_losses_are_those_of_training(backend):
         m.optimizer.learning_rate = float(found.rates[step])
         order = fastnn.sources.epoch_order(1, step // 7, 200, True)[step % 7 * 32 :][:32]
         losses.append(m.fit(X[order], Y[order], shuffle=False).history["loss"][0])
-    for step in range(len(found.losses)):
-        weights = 0.9 ** np.arange(step + 1)[::-1]
-        assert found.losses[step] == pytest.approx(np.average(losses[: step + 1], weights=weights), rel=1e-6)
+    losses = losses[: len(found.losses)]
+    for step, loss in enumerate(found.losses):
+        apart = np.arange(len(losses)) - step
+        weights = np.exp(-(apart**2) / (2 * 0.6**2)) * (abs(apart) <= 2)  # 0.03 times 20 steps wide
+        assert loss == pytest.approx(np.average(losses, weights=weights), rel=1e-6)
 
 
 def test_the_model_stays_as_it_is(backend):
@@ -54,6 +56,42 @@ def test_the_suggestion_is_a_good_rate():
     assert np.isfinite(found.losses).all()
     m.optimizer.learning_rate = found.suggestion
     assert m.fit(X, T, epochs=20).history["loss"][-1] < 0.01 * found.losses[0]
+
+
+NETWORKS = {
+    "classes": (lambda optimizer: fastnn.MLP([6, 32, 4], optimizer=optimizer, seed=0), Adam, (X, Y)),
+    "numbers": (
+        lambda optimizer: fastnn.MLP([6, 32, 1], task="regression", optimizer=optimizer, seed=0),
+        lambda rate: SGD(rate, momentum=0.9),
+        (X, T),
+    ),
+    "autoencoder": (
+        lambda optimizer: fastnn.Autoencoder([6, 16, 5], "tanh", "linear", optimizer, seed=0),
+        fastnn.optimizers.RMSprop,
+        (X,),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_train_with_their_suggestions(name):
+    """Far better than with much less, and not much worse than with the best of many rates; ten times more is worse."""
+    make, optimizer, data = NETWORKS[name]
+    suggestion = fastnn.lr_find(make(optimizer(1e-3)), *data).suggestion
+
+    def trained(rate):
+        try:
+            return make(optimizer(rate)).fit(*data, epochs=20).history["loss"][-1]
+        except FloatingPointError:
+            return np.inf
+
+    losses = {factor: trained(factor * suggestion) for factor in (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)}
+    first = make(optimizer(1e-3)).fit(*data).history["loss"][0]
+    fall = first - min(losses.values())
+    assert first - losses[1.0] > 0.7 * fall
+    assert losses[1.0] < losses[0.1] < losses[0.01]
+    assert losses[100.0] > losses[1.0]
 
 
 def test_a_rate_that_is_never_enough():

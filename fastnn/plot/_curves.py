@@ -116,11 +116,11 @@ def lr_finder(found):
     axes.plot(rates, losses, color=BLUE, linewidth=1.6)
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
-    axes.set_ylabel("loss, averaged over the batches so far")
+    axes.set_ylabel("loss, averaged with neighbours")
     text = "no suggestion: the loss hardly fell"
     if found.suggestion is not None:
         axes.axvline(found.suggestion, color=RED, linestyle="--", linewidth=1.4)
-        text = f"suggestion {found.suggestion:.2g} (dashed): where the loss falls fastest"
+        text = f"suggestion {found.suggestion:.2g} (dashed): most of the fall is done"
     axes.set_title(text, fontsize=10)
     axes.grid(color="#d9d9d9", linewidth=0.6)
     axes.set_axisbelow(True)
