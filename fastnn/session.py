@@ -69,7 +69,7 @@ class Session:
         self.optimizer = optimizer
         self.workspace = network.workspace(plan, batch_size)
         self.torn = False
-        self.log = []  # slices done since the host had the weights: (data, order, rates, step)
+        self.log = []  # slices done since the host had the weights: (data, order, rates, step, plan)
         self.logged_bytes = 0  # of the blocks of data in the log but the last
         self.synced_at = time.perf_counter()
         self.sync_after = SYNC_SECONDS
@@ -80,11 +80,10 @@ class Session:
         self.epoch, self.first_step = epoch, self.network.step
 
     def replan(self, plan):
-        """Go on with another plan, whose parameters and state are laid out like those of the one before."""
+        """Go on with another plan, which differs from the one before as `retune` of the backends allows."""
         if plan is not self.plan:
-            self.sync(with_state=True)
+            self.network.backend.retune(self.workspace, plan)
             self.plan = plan
-            self.reload()
 
     def begin_block(self, data, batches, batch_size):
         """Take the data of the next batches, of up to `batch_size` rows."""
@@ -126,7 +125,7 @@ class Session:
             done = self._train(self.data, order, rates, network.step, sums, outputs)
             self.torn = False
             if done:
-                self.log.append((self.data, order[: done * self.batch_size], rates[:done], network.step))
+                self.log.append((self.data, order[: done * self.batch_size], rates[:done], network.step, self.plan))
                 network.step += done
             if done < len(sums):
                 failed = network.step
@@ -193,26 +192,28 @@ class Session:
         finite = np.isfinite(params).all() and (not with_state or np.isfinite(state).all())
         return params, state, bool(finite)
 
-    def _replay(self, data, order, rates, step):
+    def _replay(self, data, order, rates, step, plan):
+        self.replan(plan)
         self._train(data, order, rates, step, np.empty((len(rates), 1 + len(self.plan.metrics))))
 
     def _repair(self):
         """Bring back the end of the last complete slice after the backend stopped inside one."""
-        log, self.log = self.log, []
+        log, self.log, plan = self.log, [], self.plan
         if log:
             self.network.step = log[0][3]  # should the replay fail too, the host's weights are those to keep
         self.reload()
-        for data, order, rates, step in log:
-            self._replay(data, order, rates, step)
+        for data, order, rates, step, its_plan in log:
+            self._replay(data, order, rates, step, its_plan)
             self.network.step = step + len(rates)
-            self.log.append((data, order, rates, step))
+            self.log.append((data, order, rates, step, its_plan))
+        self.replan(plan)
 
     def _recover(self):
         """Leave on the host the last finite weights since it had any, and the step that they belong to."""
         network, size = self.network, self.batch_size
         batches = [
-            (data, order[k * size : (k + 1) * size], rates[k : k + 1], step + k)
-            for data, order, rates, step in self.log
+            (data, order[k * size : (k + 1) * size], rates[k : k + 1], step + k, plan)
+            for data, order, rates, step, plan in self.log
             for k in range(len(rates))
         ]
         network.step = batches[0][3]

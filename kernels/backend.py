@@ -11,6 +11,9 @@ unless a function says so.
     of up to `batch_size` rows, on at most `threads` threads. A workspace belongs to one Python thread at a time.
 `to_host(workspace, params, state)`
     Writes the current parameters and state into the flat vectors given.
+`retune(workspace, plan)`
+    Goes on with a plan that differs from the one before in L2 penalties of kernels alone, above 0 in both where they
+    differ.
 `poison(workspace, byte)`
     Fills all scratch with `byte`: no result may change.
 `train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums, outputs)` -> batches done
@@ -54,6 +57,7 @@ Results do not depend on the number of threads, bit for bit, nor on how an epoch
 FUNCTIONS = (
     "to_backend",
     "to_host",
+    "retune",
     "poison",
     "train",
     "loss_grad",

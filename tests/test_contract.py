@@ -419,6 +419,22 @@ def test_a_batch_of_one_row(backend, dtype):
     assert not gradient[: 8 * 9].any()
 
 
+def test_other_penalties_in_the_same_workspace(backend, dtype):
+    """`retune` goes on as a new workspace does that is made with the other plan."""
+    first, second = (case(f"9 40 l2:{l2} tanh 3 l2:{l2} softmax", 45, 16, dtype=dtype, **SPARSE) for l2 in (0.01, 0.3))
+    fit = Fit.of(backend, first)
+    fit.train(first.x, first.y)
+    other = Fit(backend, second.plan, *fit.host(), batch_size=16)
+    backend.retune(fit.workspace, second.plan)
+    results = [
+        (f.train(first.x, first.y, step=3)[1], f.loss_grad(first.x[:9], first.y[:9]), f.host()) for f in (fit, other)
+    ]
+    (sums, (gradient, _), host), expected = results
+    assert same_bits((sums, gradient, *host), (expected[0], expected[1][0], *expected[2]))
+    backend.retune(fit.workspace, first.plan)
+    assert not same_bits(fit.loss_grad(first.x[:9], first.y[:9])[0], gradient)
+
+
 def test_two_workspaces_are_separate(backend, dtype):
     c, d = make("classifier", dtype), make("regression", dtype)
     expected = every_result(backend, c)

@@ -1,5 +1,6 @@
 """The estimators, as scikit-learn uses them: its own checks, its own numbers, its own tools."""
 
+import copy
 import io
 import os
 import pickle
@@ -20,6 +21,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
 import fastnn.sklearn as ours  # noqa: E402
 from fastnn.callbacks import BackupAndRestore, EarlyStopping, LambdaCallback  # noqa: E402
+from fastnn.session import Session  # noqa: E402
+from fastnn.sklearn import solvers  # noqa: E402
+from fastnn.sources import Data  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -139,6 +143,27 @@ def test_sample_weights_are_those_of_scikit_learn(solver):
         pytest.skip("this scikit-learn has no sample_weight")
     mine = ours.MLPClassifier(**parameters).fit(x, y, sample_weight=weights)
     np.testing.assert_allclose(mine.coefs_[0], other.coefs_[0], rtol=1e-5, atol=1e-7)
+
+
+def test_what_is_trained_again_after_an_interruption_has_the_penalty_it_had():
+    x, y = _digits(40)
+    trained = ours.MLPRegressor(hidden_layer_sizes=5, max_iter=1, random_state=0).fit(x, y)
+    plans = [solvers.model_module.plan(trained._model, l2) for l2 in (0.1, 0.7)]
+    ends = []
+    for torn in (False, True):
+        network = copy.deepcopy(trained._model)._network
+        network.reset_state(2)
+        session = Session(network, plans[0], 10, "mse", trained._optimizer)
+        data = Data(x, y.reshape(-1, 1).astype(float), None)
+        for i in (0, 1, 0, 1):
+            session.replan(plans[i])
+            session.begin_block(data, 2, 10)
+            session.run(np.arange(20) + 20 * (i % 2), np.zeros((2, 1)))
+        session.torn = torn  # as if the last slice had been left in the middle
+        session.sync()
+        ends.append(network.params)
+        assert session.plan is plans[1]
+    np.testing.assert_array_equal(*ends)
 
 
 def test_partial_fit_goes_on_with_the_optimizers_state():

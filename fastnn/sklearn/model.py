@@ -224,11 +224,12 @@ class Rows:
     def blocks(self, order):
         """Yield data, the order to take its rows in, and the strength of the penalty, of all batches."""
         weights = self._weights(order)
+        data = None if self.sparse else Data(self.x, self.y, weights)
         for part, l2 in ((order[: self.full], self.l2), (order[self.full :], self.l2_of_rest)):
             if not len(part):
                 continue
             if not self.sparse:
-                yield Data(self.x, self.y, weights), part, l2
+                yield data, part, l2
                 continue
             size = max(1, _BLOCK // max(1, self.x.shape[1]) // self.batch_size) * self.batch_size
             for piece in _slices(len(part), size):

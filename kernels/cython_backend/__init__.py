@@ -18,6 +18,7 @@ import threadpoolctl
 
 from ..backend import BackendUnavailable
 from ..losses import LOSSES
+from ..plan import RATE_KERNEL_L2
 
 try:
     _pool = importlib.import_module(f"{__name__}._pool")
@@ -122,6 +123,11 @@ def to_backend(plan, params, state, batch_size, threads):
 
 def to_host(workspace, params, state):
     workspace.engine.store(_address(params), _address(state), workspace.plan.n_params)
+
+
+def retune(workspace, plan):
+    workspace.plan = plan
+    workspace.engine.retune(plan.rates[:, RATE_KERNEL_L2].tolist())
 
 
 def poison(workspace, byte):

@@ -131,6 +131,11 @@ cdef class Engine:
             for i in range(self.net.n_slots):
                 unpack_vector(&self.net, self.net.slot[i], <real *> state + i * n_params)
 
+    def retune(self, list kernel_l2):
+        cdef long i
+        for i in range(self.net.n_ops):
+            self.net.ops[i].kernel_l2 = kernel_l2[i]
+
     def poison(self, int byte):
         memset(self.net.scratch, byte, self.net.scratch_bytes)
 

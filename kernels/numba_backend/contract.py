@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import dropout
 from ..losses import LOSSES
-from ..plan import OP_IN, OP_OUT, OP_WEIGHTS
+from ..plan import OP_IN, OP_OUT, OP_WEIGHTS, RATE_KERNEL_L2
 from . import engine
 from .layout import INT32, OP, REAL, UINT8, address, aligned, new_job, private_size, round_up
 from .layout import workspace as _workspace
@@ -53,6 +53,11 @@ def to_backend(plan, params, state, batch_size, threads):
 
 def to_host(workspace, params, state):
     workspace.unpack(params, state)
+
+
+def retune(workspace, plan):
+    workspace.plan = plan
+    workspace.ops["kernel_l2"] = plan.rates[:, RATE_KERNEL_L2]
 
 
 def poison(workspace, byte):
