@@ -1,19 +1,22 @@
 """Files of Keras: read from it (values/keras_files.py made them), written for it, and both ways where it is there."""
 
+import io
+import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-pytest.importorskip("h5py", reason="files of Keras need h5py")
-
 from fastnn import keras as ours
+
+h5py = pytest.importorskip("h5py", reason="files of Keras need h5py")
 
 FOLDER = Path(__file__).parent / "values" / "keras_files"
 VALUES = np.load(FOLDER / "values.npz")
 X, LABELS = VALUES["x"], VALUES["labels"]
-DATA = {"sequential": X, "functional": X.reshape(-1, 2, 2)}
+DATA = {"sequential": X, "functional": X.reshape(-1, 2, 2), "layered": X, "rescaled": X.reshape(-1, 2, 2)}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,142 @@ def test_compilation_of_keras():
     np.testing.assert_allclose(model.evaluate(X, LABELS, verbose=0)[0], VALUES["loss"], rtol=1e-5)
     assert model._network.step == 2
     assert ours.models.load_model(FOLDER / "sequential.keras", compile=False).optimizer is None
+
+
+def test_layers_of_keras():
+    """What a file says of layers and compilation is the same when it is written again."""
+    model = ours.models.load_model(FOLDER / "layered.keras")
+    optimizer = model.optimizer.get_config()
+    assert optimizer.pop("learning_rate")["config"]["decay_rate"] == pytest.approx(0.9)
+    expected = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01, "clipnorm": 1.0}
+    assert {key: optimizer[key] for key in expected} == expected
+    again = ours.models.model_from_json(model.to_json())
+    assert again.get_config() == model.get_config()
+    assert again.optimizer.get_config() == model.optimizer.get_config()
+    normalization = model.layers[0]
+    mean, variance, count = normalization.get_weights()
+    np.testing.assert_allclose(normalization(X), (X - mean) / np.sqrt(variance), atol=1e-5)
+    assert (mean.shape, variance.shape, count.shape) == ((4,), (4,), ())
+    assert abs(mean - 2).max() < 2 and len(model.get_weights()) == 3 + 1 + 2 * 4
+    assert model.count_params() == 9 + sum(weight.size for weight in model.trainable_weights)
+
+
+# ---------------------------------------------------------------------------------------------- damaged files
+
+
+def archive(path, config, weights, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as file:
+        if config is not None:
+            file.writestr("config.json", config if isinstance(config, str) else json.dumps(config))
+        file.writestr("model.weights.h5", weights)
+
+
+def parts():
+    with zipfile.ZipFile(FOLDER / "sequential.keras") as file:
+        return json.loads(file.read("config.json")), file.read("model.weights.h5")
+
+
+def hdf5(fill):
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        fill(file)
+    return content.getvalue()
+
+
+def changed(layer, **config):
+    """The description of the sequential model with other arguments of a layer."""
+    found, _ = parts()
+    found["config"]["layers"][layer]["config"].update(config)
+    return found
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_damaged_files_are_refused(ending, tmp_path):
+    content, path = (FOLDER / f"sequential.{ending}").read_bytes(), tmp_path / f"x.{ending}"
+    for part in (b"", b"nonsense", content[:100], content[: len(content) // 2], content[:-30]):
+        path.write_bytes(part)
+        with pytest.raises(ValueError, match=f"x.{ending} is damaged, or no file of Keras"):
+            ours.models.load_model(path)
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        ours.models.load_model(tmp_path / f"nothing.{ending}")
+
+
+def lambda_layer():
+    found, _ = parts()
+    code = "4wEAAAAAAAAAAAAAAAEAAAABAAAAQwAAAHMEAAAAfABTACkBTqkA"  # marshalled, as Keras 2 wrote it
+    found["config"]["layers"][2] = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None,
+                                    "config": {"name": "l", "function": [code, None, None]}}  # fmt: skip
+    return found
+
+
+def own_layer():
+    found, _ = parts()
+    found["config"]["layers"][2] = {"module": "os", "class_name": "system", "registered_name": "os>system",
+                                    "config": {"name": "touch here"}}  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (lambda_layer, "a layer Lambda, which is not supported"),
+        (own_layer, "a layer system, which is not supported"),
+        (lambda: changed(1, units=10**9), "a layer of 5,000,000,000 weights, and has room for"),
+        (lambda: changed(1, units=7), "does not have the weights of this model"),
+        (lambda: changed(1, units="many"), "damaged, or no file of Keras .TypeError: units"),
+        (lambda: {"class_name": "Functional", "config": {}}, "damaged, or no file of Keras .KeyError"),
+        (lambda: "[" * 100_000, "damaged, or no file of Keras .RecursionError"),
+        (lambda: "{", "damaged, or no file of Keras .JSONDecodeError"),
+        (lambda: None, "damaged, or no file of Keras .KeyError.*config.json"),
+    ],
+)
+def test_descriptions_that_lie(config, said, tmp_path):
+    archive(tmp_path / "x.keras", config(), parts()[1])
+    with pytest.raises(ValueError, match=said):
+        ours.models.load_model(tmp_path / "x.keras")
+
+
+def test_a_bomb_is_not_unpacked(tmp_path):
+    archive(tmp_path / "x.keras", parts()[0], bytes(10_000_000), zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match="would grow to 10,000,000 bytes"):
+        ours.models.load_model(tmp_path / "x.keras")
+
+
+def weights(first):
+    """The weights of a layer of 4 x 3, the kernel of which `first` writes."""
+
+    def fill(file):
+        group = file.create_group("layers/dense/vars")
+        first(file, group)
+        group["1"] = np.zeros(3, np.float32)
+
+    return hdf5(fill)
+
+
+def test_weights_that_lie(tmp_path):
+    secret = tmp_path / "secret.h5"
+    secret.write_bytes(hdf5(lambda file: file.create_dataset("0", data=np.ones((4, 3), np.float32))))
+    raw = tmp_path / "raw"
+    raw.write_bytes(bytes(48))
+    cases = {
+        "the shapes are": lambda file, group: group.create_dataset("0", (10**9, 10**9), np.float32),  # nothing stored
+        "is a link": lambda file, group: group.__setitem__("0", h5py.ExternalLink(str(secret), "/0")),
+        "is a link, which": lambda file, group: group.__setitem__("0", h5py.SoftLink("/layers/dense/vars/1")),
+        "another file": lambda file, group: group.create_dataset("0", (4, 3), np.float32, external=[(str(raw), 0, 48)]),
+        "is damaged": lambda file, group: group.create_group("0"),
+        "NaN": lambda file, group: group.__setitem__("0", np.full((4, 3), np.nan, np.float32)),
+    }
+    model = ours.Sequential([ours.Input((4,)), ours.layers.Dense(3)])
+    before = model.get_weights()
+    path = tmp_path / "x.weights.h5"
+    for said, first in cases.items():
+        path.write_bytes(weights(first))
+        with pytest.raises(ValueError, match=said):
+            model.load_weights(path)
+        np.testing.assert_array_equal(model.get_weights()[0], before[0])
+    path.write_bytes(weights(lambda file, group: group.__setitem__("0", np.ones((4, 3), np.float32))))
+    model.load_weights(path)
+    assert model.get_weights()[0].sum() == 12
 
 
 def network(keras, optimizer):

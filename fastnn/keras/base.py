@@ -1,5 +1,7 @@
 """What a layer is: called on tensors of `Input`, with weights that several models may share."""
 
+import contextlib
+import contextvars
 import copy
 import inspect
 import math
@@ -14,6 +16,27 @@ from .tensors import Array, KerasTensor, only
 
 _COMMON = ("name", "input_shape", "input_dim", "batch_input_shape")
 _DEFAULTS = {"trainable": True, "dtype": FREE, "autocast": True, "activity_regularizer": None}
+
+
+_room = contextvars.ContextVar("room", default=None)
+
+
+@contextlib.contextmanager
+def room_for(weights):
+    """Let layers have no more weights than that, in all, while a file is read."""
+    token = _room.set(weights)
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
+def _take_room(weights):
+    room = _room.get()
+    if room is not None:
+        if weights > room:
+            raise ValueError(f"the file describes a layer of {weights:,} weights, and has room for {room:,}")
+        _room.set(room - weights)
 
 
 class Layer:
@@ -97,6 +120,7 @@ class Layer:
                 raise ValueError(f"the layer {self.name!r} has weights for inputs {self._in}, got {shape}")
             return
         out = self._shape_after(shape)
+        _take_room(sum(math.prod(size) for _, size, _ in self._specs(shape)))
         self._values = [
             initializer(size, seeds.generator(getattr(initializer, "seed", None))).astype(np.float32)
             for _, size, initializer in self._specs(shape)

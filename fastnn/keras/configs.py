@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from .. import metrics as engine_metrics
+from .. import validation
 from ..kernels.optimizers import nadam_momentum
 from . import layers, losses, metrics, optimizers
 from .arguments import refuse
@@ -224,18 +225,20 @@ def optimizer_state(model):
 
 
 def set_optimizer_state(model, values):
-    """Take the optimizer's variables in Keras's order; none leave it as it is."""
+    """Take the optimizer's variables in Keras's order, arrays or datasets; none leave it as it is."""
     if not values or model._loss is None:
         return
     order = list(_state_order(model))
     skip = 1 + isinstance(model.optimizer.learning_rate, float)
     end = skip + len(order)
-    if [value.shape for value in values[skip:end]] != [shape for _, _, shape in order]:
+    shapes = [()] * skip + [shape for _, _, shape in order]
+    if [value.shape for value in values[:end]] != shapes:
         warnings.warn("the file's optimizer state does not fit the optimizer, which starts afresh", stacklevel=4)
         return
+    step = validation.integer("the number of steps in the file", int(np.asarray(values[0])), low=0, high=2**62)
     offset = getattr(model.optimizer, "initial_accumulator_value", 0.0)
     state = np.zeros_like(model._network.state)
     for (slot, part, _), value in zip(order, values[skip:end], strict=True):
-        state[slot, part] = value.ravel() - np.float32(offset)
+        state[slot, part] = np.asarray(value).ravel() - np.float32(offset)
     model._network.replace(model._network.host(), state)
-    model._network.step = int(values[0])
+    model._network.step = step

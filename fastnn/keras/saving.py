@@ -5,17 +5,19 @@ Weights are in HDF5 (h5py): in ``.weights.h5``, and in the one inside a ``.keras
 ``model_weights/<layer>``, with the names in order as an attribute. Structure and compilation are described in JSON.
 """
 
+import contextlib
 import io
 import json
 import os
 import zipfile
+import zlib
 from collections import Counter
 from datetime import datetime, timezone
 
 import numpy as np
 
 from .. import files
-from . import configs, seeds
+from . import base, configs, seeds
 from .layers import InputLayer
 from .models import Model, Sequential
 
@@ -75,33 +77,59 @@ def save_weights(model, filepath, overwrite=True):
 def load_model(filepath, compile=True):
     """Return the model in a file."""
     path = _check(filepath, (".keras", ".h5", ".hdf5"), True)
-    with open(path, "rb") as file:
-        content = file.read()
-    if path.endswith(".keras"):
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            description = json.loads(archive.read("config.json"))
-            content = archive.read("model.weights.h5")
-    else:
-        with _h5py().File(io.BytesIO(content), "r") as file:
-            description = json.loads(file.attrs["model_config"])
-            if "training_config" in file.attrs:
-                compiled = json.loads(file.attrs["training_config"])
-                description["compile_config"] = {**compiled, "optimizer": compiled["optimizer_config"]}
-    model = configs.restore(description, compile)
-    if model.built:
-        _read(model, content, path, with_optimizer=compile)
+    with _reading(path) as content:
+        if path.endswith(".keras"):
+            description, content = json.loads(_member(content, "config.json")), _member(content, "model.weights.h5")
+        else:
+            with _h5py().File(io.BytesIO(content), "r") as file:
+                description = json.loads(file.attrs["model_config"])
+                if "training_config" in file.attrs:
+                    compiled = json.loads(file.attrs["training_config"])
+                    description["compile_config"] = {**compiled, "optimizer": compiled["optimizer_config"]}
+        # Every weight takes four bytes, and none is drawn for which there is no room.
+        with base.room_for(len(content) // 4):
+            model = configs.restore(description, compile)
+        if model.built:
+            _read(model, content, path, with_optimizer=compile)
     return model
 
 
 def load_weights(model, filepath):
     """Give a model the weights in a file."""
     path = os.fspath(filepath)
+    with _reading(path) as content:
+        if path.endswith(".keras"):
+            content = _member(content, "model.weights.h5")
+        _read(model, content, path, with_optimizer=False)
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """Give the content of a file, and say of any error that comes of it that it is the file's."""
     with open(path, "rb") as file:
         content = file.read()
-    if path.endswith(".keras"):
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            content = archive.read("model.weights.h5")
-    _read(model, content, path, with_optimizer=False)
+    try:
+        yield content
+    except ImportError:
+        raise
+    except _DAMAGES as error:
+        raise ValueError(f"{path} is damaged, or no file of Keras ({type(error).__name__}: {error})") from error
+
+
+_DAMAGES = (zipfile.BadZipFile, zlib.error, json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError,
+            AttributeError, ArithmeticError, RuntimeError, MemoryError, OSError, NotImplementedError)  # fmt: skip
+
+
+def _member(content, name):
+    """Return a file in a ``.keras`` archive, unless it grows out of proportion when unpacked."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = archive.getinfo(name).file_size
+        if size > _INFLATION * len(content):
+            raise zipfile.BadZipFile(f"{name} would grow to {size:,} bytes from a file of {len(content):,}")
+        return archive.read(name)
+
+
+_INFLATION = 100
 
 
 # ---------------------------------------------------------------------------------------------- weights
@@ -170,29 +198,48 @@ def _read(model, content, path, with_optimizer):
     with _h5py().File(io.BytesIO(content), "r") as file:
         if "layer_names" in file.attrs or "model_weights" in file:
             leaves = [leaf for leaf in model._leaves if not isinstance(leaf, InputLayer)]
-            values = _by_name(file.get("model_weights", file))
+            group = _inside(file, "model_weights") or file
+            places = [
+                f"{_text(layer)}/{_text(name)}"
+                for layer in group.attrs["layer_names"]
+                for name in _inside(group, _text(layer)).attrs["weight_names"]
+            ]
+            found = [_inside(group, place) for place in places]
         else:
-            found = [(place, part) for place, part, is_layer in _paths(model) if is_layer]
-            leaves = [part for _, part in found]
-            values = [value for place, _ in found for value in _in_order(file, f"{place}/vars")]
-        state = _in_order(file, "optimizer/vars") if with_optimizer else []
-    wanted = [shape for leaf in leaves for _, shape in leaf._shapes()]
-    if [value.shape for value in values] != wanted:
-        raise ValueError(
-            f"{path} does not have the weights of this model: the shapes are {[v.shape for v in values]}, not {wanted}"
-        )
-    model.set_weights(values)
-    configs.set_optimizer_state(model, state)
+            places = [(place, part) for place, part, is_layer in _paths(model) if is_layer]
+            leaves = [part for _, part in places]
+            found = [value for place, _ in places for value in _in_order(file, f"{place}/vars")]
+        wanted = [shape for leaf in leaves for _, shape in leaf._shapes()]
+        # Compared before they are read: a file of a few bytes can tell of any shape.
+        if [value.shape for value in found] != wanted:
+            raise ValueError(
+                f"{path} does not have the weights of this model: the shapes are {[v.shape for v in found]}, not "
+                f"{wanted}"
+            )
+        model.set_weights([np.asarray(value) for value in found])
+        if with_optimizer:
+            configs.set_optimizer_state(model, _in_order(file, "optimizer/vars"))
+
+
+def _text(name):
+    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def _in_order(file, place):
-    group = file.get(place, {})
-    return [np.asarray(group[name]) for name in sorted(group, key=int)]
+    group = _inside(file, place) or {}
+    return [_inside(group, name) for name in sorted(group, key=int)]
 
 
-def _by_name(group):
-    def text(name):
-        return name.decode() if isinstance(name, bytes) else str(name)
-
-    layers = (group[text(name)] for name in group.attrs["layer_names"])
-    return [np.asarray(layer[text(name)]) for layer in layers for name in layer.attrs["weight_names"]]
+def _inside(group, place):
+    """Return what is at a place in a file, or None; a link out of the file is no way to it."""
+    h5py = _h5py()
+    for name in place.split("/"):
+        link = group.get(name, getlink=True)
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise TypeError(f"{group.name}/{name} is a link, which Keras does not write")
+        group = group[name]
+    if isinstance(group, h5py.Dataset) and (group.external or group.is_virtual):
+        raise TypeError(f"{group.name} has its data in another file")
+    return group

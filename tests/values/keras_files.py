@@ -36,13 +36,49 @@ def functional():
     return keras.Model(start, decoder(encoder(start)), name="autoencoder")
 
 
+def layered():
+    """A layer of every kind that the others do not have."""
+    layers, initializers, constraints = keras.layers, keras.initializers, keras.constraints
+    normalization = layers.Normalization()
+    normalization.adapt(np.random.default_rng(1).normal(2, 3, (50, 4)))
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            normalization,
+            layers.GaussianNoise(0.1, seed=1),
+            layers.Dense(6, activation="tanh", use_bias=False, kernel_initializer=initializers.Orthogonal(seed=2)),
+            layers.GaussianDropout(0.1, seed=1),
+            layers.Dense(5, kernel_constraint=constraints.MaxNorm(1.5), bias_initializer=initializers.Constant(0.1)),
+            layers.ELU(0.5),
+            layers.Dense(5, activity_regularizer=keras.regularizers.L1(1e-4), bias_regularizer="l2"),
+            layers.ReLU(negative_slope=0.1),
+            layers.Dense(4, kernel_constraint=constraints.NonNeg(), kernel_initializer=initializers.TruncatedNormal()),
+            layers.Activation("softplus"),
+            layers.Dense(3, kernel_initializer=initializers.VarianceScaling(2.0, "fan_out", "uniform", seed=3)),
+            layers.Softmax(),
+        ]
+    )
+    rate = keras.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9)
+    model.compile(keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=0.01, clipnorm=1.0), "mse")
+    return model
+
+
+def rescaled():
+    layers = keras.layers
+    start = keras.Input((2, 2))
+    made = layers.Dense(3)(layers.Flatten()(layers.Rescaling(1 / 255, -0.5)(start)))
+    return keras.Model(start, made)
+
+
 def main():
     keras.utils.set_random_seed(0)
     x, labels = np.random.default_rng(0).random((24, 4), np.float32), np.arange(24) % 3
     values = {"x": x, "labels": labels}
-    for make in (sequential, functional):
+    for make in (sequential, functional, layered, rescaled):
         model, name = make(), make.__name__
-        data = x if make is sequential else x.reshape(-1, 2, 2)
+        data = x if make in (sequential, layered) else x.reshape(-1, 2, 2)
+        if make is layered:
+            model.fit(data, np.eye(3)[labels], shuffle=False, verbose=0)
         if make is sequential:
             model.fit(data, labels, epochs=2, shuffle=False, verbose=0)
             values["loss"] = model.evaluate(data, labels, verbose=0)[0]
