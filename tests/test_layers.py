@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from fastnn.kernels import dropout
 
 import fastnn
 from fastnn import constraints, initializers, layers, losses, metrics, optimizers, regularizers
@@ -363,3 +364,31 @@ def test_a_tied_layer_survives_saving(tmp_path):
 def test_tied_layers_that_do_not_fit(parts, error, words):
     with pytest.raises(error, match=words):
         build(*parts())
+
+
+@pytest.mark.parametrize(
+    ("layer", "noisy"),
+    [
+        (layers.Dropout(0.4), lambda x, kept, z: np.where(kept, x / 0.6, 0.0)),
+        (layers.MaskingNoise(0.4), lambda x, kept, z: np.where(kept, x, 0.0)),
+        (layers.GaussianNoise(0.3), lambda x, kept, z: x + 0.3 * z),
+        (layers.GaussianDropout(0.2), lambda x, kept, z: x * (1.0 + 0.5 * z)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_noise_in_training_and_none_in_inference(layer, noisy, backend):
+    """A step on inputs with noise is one on inputs to which it was added by hand; outputs have none."""
+    x, y = np.random.default_rng(5).normal(size=(2, 9, 6))
+    made = []
+    for first in ([type(layer).from_config({**layer.get_config(), "name": None})], []):
+        model = fastnn.Sequential(
+            [layers.Input((6,)), *first, layers.Dense(6)], seed=7, backend=backend.NAME, dtype="float64"
+        )
+        made.append(model.compile(optimizers.SGD(0.5), "mse"))
+    a, b = made
+    a.set_weights(b.get_weights())
+    np.testing.assert_array_equal(a.predict(x), b.predict(x))
+    kept, z = dropout.mask(7, 0, 0, 9, 6, 0.4), dropout.normal(7, 0, 0, 9, 6)
+    a.fit(x, y, batch_size=9, shuffle=False)
+    b.fit(noisy(x, kept, z), y, batch_size=9, shuffle=False)
+    np.testing.assert_allclose(a.params, b.params, rtol=1e-6, atol=1e-9)
