@@ -5,11 +5,12 @@ import math
 import numpy as np
 
 from . import files
-from .layers import Activation, Dense, Dropout, Flatten, Input
+from .layers import Activation, BatchNormalization, Dense, Dropout, Flatten, Input, LayerNormalization
 
 __all__ = ["from_torch_state_dict", "to_onnx", "to_torch_state_dict"]
 
-_LAYERS = (Input, Flatten, Dropout, Dense, Activation)
+_NORMS = (BatchNormalization, LayerNormalization)
+_LAYERS = (Input, Flatten, Dropout, Dense, Activation, *_NORMS)
 _OPSET = 17
 
 
@@ -22,34 +23,72 @@ def _checked(model):
     return model._layers
 
 
-def _linears(model, names):
-    """Return the dense layers, and the name of the ``torch.nn.Linear`` of each."""
-    position, dense, default = 0, [], []
+def _modules(model, names):
+    """Return the layers with weights, and the name of the PyTorch module of each."""
+    position, found, default = 0, [], []
     for layer in _checked(model):
-        if isinstance(layer, Dense):
-            dense.append(layer)
+        if isinstance(layer, (Dense, *_NORMS)):
+            found.append(layer)
             default.append(str(position))
+        if isinstance(layer, Dense):
             position += 1 + (layer.activation != "linear")
         elif not isinstance(layer, Input):
             position += 1
     names = default if names is None else list(names)
-    if len(names) != len(dense) or len(set(names)) != len(names):
-        raise ValueError(f"names must be {len(dense)} different names, one a dense layer, got {names!r}")
-    return list(zip(dense, names, strict=True))
+    if len(names) != len(found) or len(set(names)) != len(names):
+        raise ValueError(f"names must be {len(found)} different names, one a layer with weights, got {names!r}")
+    return list(zip(found, names, strict=True))
+
+
+def _affine(layer):
+    """Return gamma and beta of a normalisation, ones and zeros where it has none, and its other weights."""
+    weights, n = layer.get_weights(), layer.output_shape[1]
+    dtype = layer._network.dtype
+    gamma = weights.pop(0) if layer.scale else np.ones(n, dtype)
+    beta = weights.pop(0) if layer.center else np.zeros(n, dtype)
+    return gamma, beta, weights
+
+
+def _to_torch(layer):
+    """Return the tensors of a layer's module by their names."""
+    if isinstance(layer, Dense):
+        kernel, *bias = layer.get_weights()
+        return dict(zip(("weight", "bias"), (np.ascontiguousarray(kernel.T), *bias), strict=False))
+    gamma, beta, moving = _affine(layer)
+    tensors = {"weight": gamma, "bias": beta} if layer.scale or layer.center else {}
+    if moving:
+        tensors |= {"running_mean": moving[0], "running_var": moving[1]}
+        tensors["num_batches_tracked"] = np.array(layer._network.step, np.int64)
+    return tensors
+
+
+def _from_torch(layer, tensors):
+    """Return the weights of a layer from the tensors of its module."""
+    if isinstance(layer, Dense):
+        return [tensors["weight"].T, *([tensors["bias"]] if layer.use_bias else [])]
+    weights = []
+    for name, there, usual in (("weight", layer.scale, 1.0), ("bias", layer.center, 0.0)):
+        if there:
+            weights.append(tensors[name])
+        elif name in tensors and not (tensors[name] == usual).all():
+            raise ValueError(f"{layer!r} has no place for a {name} that is not {usual}, got {tensors[name]}")
+    return weights + [tensors[name] for name in ("running_mean", "running_var") if name in tensors]
 
 
 def to_torch_state_dict(model, path, names=None):
     """Write the weights as a state dict of PyTorch, in a safetensors file.
 
     A dense layer's kernel (n_in, n_out) becomes ``NAME.weight`` (n_out, n_in), which is its transpose, and its bias
-    ``NAME.bias`` (n_out,). ``safetensors.torch.load_file(path)`` returns what ``load_state_dict`` takes.
+    ``NAME.bias`` (n_out,). A normalisation's gamma and beta become ``NAME.weight`` and ``NAME.bias``, and moving mean
+    and variance ``NAME.running_mean`` and ``NAME.running_var``; the ``eps`` of its module has to be the layer's
+    `epsilon`. ``safetensors.torch.load_file(path)`` returns what ``load_state_dict`` takes.
 
     Parameters
     ----------
     model : Sequential
     path : path-like
     names : list of str, optional
-        Name of the ``torch.nn.Linear`` of every dense layer, such as ``["fc1", "fc2"]``. By default those in a
+        Name of the module of every layer with weights, such as ``["fc1", "fc2"]``. By default those in a
         ``torch.nn.Sequential`` with a module for every layer but `Input`, and one for every activation that is not
         linear: ``"0"``, ``"2"`` for ``Linear, ReLU, Linear``.
 
@@ -60,11 +99,9 @@ def to_torch_state_dict(model, path, names=None):
     """
     from safetensors.numpy import save
 
-    tensors = {}
-    for layer, name in _linears(model, names):
-        kernel, *bias = layer.get_weights()
-        tensors[f"{name}.weight"] = np.ascontiguousarray(kernel.T)
-        tensors.update({f"{name}.bias": value for value in bias})
+    tensors = {
+        f"{name}.{key}": value for layer, name in _modules(model, names) for key, value in _to_torch(layer).items()
+    }
     files.write_atomic(path, save(tensors))
 
 
@@ -74,7 +111,7 @@ def from_torch_state_dict(model, path, names=None):
     Parameters
     ----------
     model : Sequential
-        Built, with dense layers of the same sizes.
+        Built, with layers of the same sizes.
     path : path-like
         As ``safetensors.torch.save_file(module.state_dict(), path)`` writes it.
     names : list of str, optional
@@ -87,17 +124,16 @@ def from_torch_state_dict(model, path, names=None):
     """
     from safetensors.numpy import load_file
 
-    tensors, weights = load_file(path), []
-    wanted = {}
-    for layer, name in _linears(model, names):
-        wanted[f"{name}.weight"] = layer._spans[0][1][::-1]
-        wanted.update({f"{name}.bias": shape for _, shape in layer._spans[1:]})
+    tensors, wanted, parts = load_file(path), {}, []
+    for layer, name in _modules(model, names):
+        keys = {key: f"{name}.{key}" for key in _to_torch(layer)}
+        wanted |= {keys[key]: value.shape for key, value in _to_torch(layer).items()}
+        parts.append((layer, keys))
     found = {key: value.shape for key, value in tensors.items()}
     if found != wanted:
         raise ValueError(f"{path} has the tensors {found}, the model needs {wanted}")
-    for key in wanted:
-        weights.append(tensors[key].T if key.endswith(".weight") else tensors[key])
-    model.set_weights(weights)
+    weights = [_from_torch(layer, {key: tensors[name] for key, name in keys.items()}) for layer, keys in parts]
+    model.set_weights([weight for part in weights for weight in part])
 
 
 # ---------------------------------------------------------------------------------------------- ONNX
@@ -171,6 +207,11 @@ def to_onnx(model, path):
             if layer.use_bias:
                 at = node("Add", at, constant(layer.get_weights()[1].astype(np.float32)))
             at = activation(layer.activation, None, at)
+        elif isinstance(layer, _NORMS):
+            gamma, beta, moving = _affine(layer)
+            kind, more = ("BatchNormalization", {}) if moving else ("LayerNormalization", {"axis": -1})
+            values = [constant(value.astype(np.float32)) for value in (gamma, beta, *moving)]
+            at = node(kind, at, *values, epsilon=layer.epsilon, **more)
         elif isinstance(layer, Activation):
             at = activation(layer.activation, layer.alpha, at)
     node("Identity", at)

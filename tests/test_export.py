@@ -6,7 +6,7 @@ from fastnn.kernels.activations import BY_NAME
 from safetensors.numpy import load_file, save_file
 
 import fastnn
-from fastnn.layers import Activation, Dense, Dropout, Flatten
+from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Flatten, LayerNormalization
 
 X = np.random.default_rng(0).normal(size=(9, 2, 3)).astype(np.float32)
 
@@ -58,6 +58,59 @@ def test_pytorch_computes_the_same(tmp_path):
                            nn.Linear(4, 3), nn.Softmax(1)).eval()  # fmt: skip
     module.load_state_dict({name: torch.tensor(value) for name, value in load_file(path).items()})
     np.testing.assert_allclose(module(torch.tensor(X)).detach().numpy(), model.predict(X), atol=1e-5)
+
+
+def normalized():
+    layers = [
+        Flatten(input_shape=(2, 3)),
+        BatchNormalization(),
+        Dense(5, "tanh"),
+        LayerNormalization(epsilon=0.01),
+        BatchNormalization(epsilon=0.1, scale=False),
+        Dense(3),
+    ]
+    model = fastnn.Sequential(layers, seed=0)
+    model.set_weights([np.random.default_rng(1).uniform(0.5, 2.0, size=w.shape) for w in model.get_weights()])
+    return model
+
+
+def test_state_dict_of_normalisations(tmp_path):
+    model, path = normalized(), tmp_path / "w.safetensors"
+    fastnn.export.to_torch_state_dict(model, path)
+    found = load_file(path)
+    norm = {"weight": (6,), "bias": (6,), "running_mean": (6,), "running_var": (6,), "num_batches_tracked": ()}
+    assert {name[2:]: value.shape for name, value in found.items() if name[0] == "1"} == norm
+    assert found["1.num_batches_tracked"].dtype == np.int64
+    assert {name: value.shape for name, value in found.items() if name[0] == "4"} == {"4.weight": (5,), "4.bias": (5,)}
+    assert (found["5.weight"] == 1).all()
+    other = normalized()
+    other.set_weights([np.ones_like(w) for w in other.get_weights()])
+    fastnn.export.from_torch_state_dict(other, path)
+    for ours, theirs in zip(other.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    save_file({**found, "5.weight": np.full(5, 2.0)}, path)
+    with pytest.raises(ValueError, match=r"no place for a weight that is not 1.0, got \[2"):
+        fastnn.export.from_torch_state_dict(other, path)
+
+
+def test_pytorch_normalizes_the_same(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    from torch import nn
+
+    model, path = normalized(), tmp_path / "w.safetensors"
+    fastnn.export.to_torch_state_dict(model, path)
+    module = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(6, eps=1e-3), nn.Linear(6, 5), nn.Tanh(),
+                           nn.LayerNorm(5, eps=0.01), nn.BatchNorm1d(5, eps=0.1), nn.Linear(5, 3)).eval()  # fmt: skip
+    module.load_state_dict({name: torch.tensor(value) for name, value in load_file(path).items()})
+    np.testing.assert_allclose(module(torch.tensor(X)).detach().numpy(), model.predict(X), atol=1e-5)
+
+
+def test_onnx_of_normalisations(tmp_path):
+    pytest.importorskip("onnx", reason="needs onnx")
+    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    fastnn.export.to_onnx(normalized(), tmp_path / "m.onnx")
+    session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": X})[0], normalized().predict(X), atol=1e-5)
 
 
 CASES = [("Dense", name, None) for name in BY_NAME]

@@ -66,6 +66,7 @@ NEEDED = {
     "Rescaling": {"scale": 0.5},
     "Reshape": {"target_shape": (2, 2)},
 }
+CLASS_NAMES = {"ones": "Ones", "zeros": "Zeros", "l1": "L1", "max_norm": "MaxNorm"}
 # A value that is not the default of any argument of that name.
 OTHER = {
     "activation": "tanh", "activity_regularizer": "l1", "amsgrad": True, "append": True, "average": "macro",
@@ -79,7 +80,10 @@ OTHER = {
     "raise_error": True, "ragged": True, "reduction": "sum", "restore_best_weights": True, "save_best_only": True,
     "save_freq": 5, "save_weights_only": True, "schedule": lambda epoch, rate: rate, "separator": ";", "shape": (5,),
     "sparse": True, "summation_method": "majoring", "target_shape": (4, 1), "thresholds": 0.25, "use_bias": False,
-    "use_ema": True, "from_sorted_ids": True,
+    "use_ema": True, "from_sorted_ids": True, "beta_initializer": "ones", "gamma_initializer": "zeros",
+    "moving_mean_initializer": "ones", "moving_variance_initializer": "zeros", "beta_regularizer": "l1",
+    "gamma_regularizer": "l1", "beta_constraint": "max_norm", "gamma_constraint": "max_norm", "center": False,
+    "renorm": True, "synchronized": True, "renorm_clipping": {"rmax": 1.0},
 }  # fmt: skip
 INTEGERS = ("units", "patience", "cooldown", "seed", "top_k", "class_id", "k", "start_from_epoch", "lora_rank",
             "num_thresholds", "num_labels", "num_regressors", "ignore_class", "gradient_accumulation_steps",
@@ -106,6 +110,8 @@ def test_an_argument_is_honoured_or_refused(module, name, argument):
         value = print
     elif argument == "mode" and module == "initializers":
         value = "fan_out"
+    elif argument == "scale" and name != "Rescaling":
+        value = False
     elif argument == "name" and module == "callbacks":
         value = "x"
     else:
@@ -130,7 +136,7 @@ def test_an_argument_is_honoured_or_refused(module, name, argument):
     elif argument == "initial_value_threshold":
         assert made.best == value
     elif argument.endswith(("initializer", "regularizer", "constraint")):
-        assert config[argument]["class_name"] == {"ones": "Ones", "l1": "L1", "max_norm": "MaxNorm"}[value]
+        assert config[argument]["class_name"] == CLASS_NAMES[value]
     else:
         kept = config[argument] if argument in config else getattr(made, argument)
         assert kept == (list(value) if isinstance(kept, list) else value)

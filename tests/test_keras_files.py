@@ -16,7 +16,13 @@ h5py = pytest.importorskip("h5py", reason="files of Keras need h5py")
 FOLDER = Path(__file__).parent / "values" / "keras_files"
 VALUES = np.load(FOLDER / "values.npz")
 X, LABELS = VALUES["x"], VALUES["labels"]
-DATA = {"sequential": X, "functional": X.reshape(-1, 2, 2), "layered": X, "rescaled": X.reshape(-1, 2, 2)}
+DATA = {
+    "sequential": X,
+    "functional": X.reshape(-1, 2, 2),
+    "layered": X,
+    "normalized": X,
+    "rescaled": X.reshape(-1, 2, 2),
+}
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +211,15 @@ def test_weights_that_lie(tmp_path):
     assert model.get_weights()[0].sum() == 12
 
 
+def test_moving_statistics_are_not_trained():
+    model = ours.models.load_model(FOLDER / "normalized.keras")
+    names = ["gamma", "beta", "kernel", "bias"] * 2 + ["kernel", "bias"]
+    assert [weight.name for weight in model.trainable_weights] == names
+    assert [weight.name for weight in model.non_trainable_weights] == ["moving_mean", "moving_variance"] * 2
+    assert abs(model.layers[0].moving_mean).max() > 0.1
+    assert model.layers[4].gamma is None
+
+
 def network(keras, optimizer):
     layers = keras.layers
     model = keras.Sequential([keras.Input((4,)), layers.Dense(5, activation="tanh"), layers.Dense(2)])
@@ -226,6 +241,19 @@ def test_training_goes_on_there(theirs, name, there, tmp_path):
     for each in (model, other):
         each.fit(X, X[:, :2], epochs=3, shuffle=False, verbose=0)
     np.testing.assert_allclose(other.predict(X, verbose=0), model.predict(X, verbose=0), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("there", [True, False], ids=["to-keras", "from-keras"])
+def test_training_of_normalized_networks_goes_on_there(theirs, there, tmp_path):
+    first, second = (ours, theirs) if there else (theirs, ours)
+    model = first.models.load_model(FOLDER / "normalized.keras")
+    model.fit(X, X, epochs=3, shuffle=False, verbose=0)
+    model.save(tmp_path / "m.keras")
+    other = second.models.load_model(tmp_path / "m.keras")
+    for each in (model, other):
+        each.fit(X, X, epochs=3, shuffle=False, verbose=0)
+    np.testing.assert_allclose(other.predict(X, verbose=0), model.predict(X, verbose=0), atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore")

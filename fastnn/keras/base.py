@@ -244,8 +244,9 @@ class Layer:
         return [Array(value, name, self.name) for name, value in zip(names, self.get_weights(), strict=True)]
 
     variables = weights
-    trainable_weights = trainable_variables = property(lambda self: self.weights[: len(self._trained())])
-    non_trainable_weights = non_trainable_variables = property(lambda self: self.weights[len(self._trained()) :])
+    _optimized = property(lambda self: self._spec and len(self._trained()) - len(self._spec.fixed_weights))
+    trainable_weights = trainable_variables = property(lambda self: self.weights[: self._optimized])
+    non_trainable_weights = non_trainable_variables = property(lambda self: self.weights[self._optimized :])
     losses = property(lambda self: [])
 
     def get_config(self):

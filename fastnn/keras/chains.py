@@ -217,7 +217,7 @@ class Chain(engine.Sequential):
 
     @property
     def non_trainable_weights(self):
-        """Those of the weights that come from data, as the mean of a `Normalization` does."""
+        """Those of the weights that no optimizer changes, as the mean of a `Normalization`."""
         return [weight for leaf in self._copies for weight in leaf.non_trainable_weights]
 
     trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
@@ -239,6 +239,6 @@ class Chain(engine.Sequential):
         n = sum(weight.size for weight in self.trainable_weights)
         totals = [("Trainable params", n), ("Non-trainable params", self.count_params() - n)]
         if self.built and self.optimizer is not None and self._network.step:
-            totals.append(("Optimizer params", self._network.state.size + 2))
+            totals.append(("Optimizer params", n * len(self._network.state) + 2))
         text = display.table(self.name, rows, [("Total params", sum(t[1] for t in totals)), *totals])
         (print_fn or print)(text)

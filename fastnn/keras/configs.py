@@ -201,7 +201,7 @@ _STATES = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "Nadam", "Lio
 def _state_order(model):
     """Yield the slot and the slice of the flat vector of every variable, in Keras's order, and its shape."""
     for copied in model._copies.values():
-        for start, shape in copied._spans:
+        for start, shape in copied._spans[: len(copied._spans) - len(copied.fixed_weights)]:
             for slot in range(len(model.optimizer.row.slots)):
                 yield slot, slice(start, start + math.prod(shape)), shape
 

@@ -7,6 +7,7 @@ from .activations import FUNCTIONS
 from .arguments import missing
 from .base import Input, InputLayer, Layer, described
 from .noise import Dropout, GaussianDropout, GaussianNoise
+from .normalization import BatchNormalization, LayerNormalization
 from .scaling import Normalization, Rescaling
 
 
@@ -221,6 +222,8 @@ CLASSES = {
         Reshape,
         GaussianNoise,
         GaussianDropout,
+        BatchNormalization,
+        LayerNormalization,
         Normalization,
         Rescaling,
     )

@@ -70,15 +70,34 @@ def rescaled():
     return keras.Model(start, made)
 
 
+def normalized():
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.BatchNormalization(momentum=0.7, epsilon=0.01, gamma_regularizer="l2"),
+            layers.Dense(5, activation="tanh"),
+            layers.LayerNormalization(epsilon=0.01, beta_initializer="ones"),
+            layers.Dense(5, activation="tanh"),
+            layers.BatchNormalization(center=False, scale=False),
+            layers.Dense(4),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model
+
+
 def main():
     keras.utils.set_random_seed(0)
     x, labels = np.random.default_rng(0).random((24, 4), np.float32), np.arange(24) % 3
     values = {"x": x, "labels": labels}
-    for make in (sequential, functional, layered, rescaled):
+    for make in (sequential, functional, layered, rescaled, normalized):
         model, name = make(), make.__name__
-        data = x if make in (sequential, layered) else x.reshape(-1, 2, 2)
+        data = x if make in (sequential, layered, normalized) else x.reshape(-1, 2, 2)
         if make is layered:
             model.fit(data, np.eye(3)[labels], shuffle=False, verbose=0)
+        if make is normalized:
+            model.fit(data, data, epochs=2, shuffle=False, verbose=0)
         if make is sequential:
             model.fit(data, labels, epochs=2, shuffle=False, verbose=0)
             values["loss"] = model.evaluate(data, labels, verbose=0)[0]
