@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -56,22 +57,32 @@ def _unchanged(monkeypatch):
 # ---------------------------------------------------------------- compiled code on disk
 
 USE = """
+import sys
 import numpy as np, fastnn
 model = fastnn.MLP([4, 3, 2], backend="numba", dtype="{dtype}", seed=0)
 model.fit(np.ones((8, 4)), np.arange(8) % 2, verbose=0)
-from fastnn.kernels.numba_backend import engine
-stats = engine.run.dispatcher.stats
-print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+from fastnn.kernels.numba_backend.cache import Entry
+modules = [module for name, module in sys.modules.items() if name.startswith("fastnn.kernels.numba_backend.")]
+entries = {{entry for module in modules for entry in vars(module).values() if isinstance(entry, Entry)}}
+used = [entry.dispatcher for entry in entries if entry.dispatcher.overloads]
+print(*(sum(sum(count.values()) for count in (getattr(one.stats, name) for one in used))
+        for name in ("cache_hits", "cache_misses")))
+print(*(one.__name__ for one in used))
 """
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_code_is_compiled_once(dtype):
-    """A second process finds what another compiled: by Numba's own count."""
+def test_code_is_compiled_once_and_only_what_is_used(dtype):
+    """A second process finds what another compiled, by Numba's own count: what this network takes, and no more."""
     python(USE.format(dtype=dtype))
     out, err = python(USE.format(dtype=dtype))
-    assert out.split() == ["1", "0"]
+    counts, names = (line.split() for line in out.splitlines())
+    assert counts == [str(len(names)), "0"]
     assert err == ""
+    assert {"run", "forward", "relu", "relu_grad", "sparse_categorical_crossentropy", "adam"} <= set(names)
+    assert not {"softmax", "gelu", "mse", "sgd", "output", "drop_rows", "noise_rows", "add_slope", "product"} & set(
+        names
+    )
 
 
 ENTRY = """
@@ -114,6 +125,55 @@ def test_every_source_is_part_of_the_version(tmp_path):
         source.write_text(source.read_text() + "# edited\n")
         seen.add(version(copied / "numba_backend"))
     assert len(seen) == 1 + len(sources)
+
+
+TOGETHER = """
+from fastnn.kernels.numba_backend.cache import Entry
+from small import twice
+import time
+entry = Entry(twice)
+time.sleep(max(0.0, {start} - time.time()))
+entry.prepare({kind!r}, ({value},))
+assert entry({value}) == 2 * {value}
+print(len(entry.dispatcher.stats.cache_hits))
+"""
+
+
+def test_processes_that_compile_at_the_same_time(tmp_path):
+    """Each finds its own code afterwards, and none the other's."""
+    (tmp_path / "small.py").write_text(TWICE)
+    isolated = {"path": [tmp_path], "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    kinds = (("int", 3), ("float", 1.5)) * 2
+    hits = []
+    for _ in range(2):
+        start, found = time.time() + 3, [None] * len(kinds)
+
+        def run(i, start=start, found=found):
+            kind, value = kinds[i]
+            found[i] = python(TOGETHER.format(start=start, kind=kind, value=value), **isolated)[0].strip()
+
+        threads = [threading.Thread(target=run, args=(i,)) for i in range(len(kinds))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        hits.append(found)
+    assert None not in hits[0]
+    assert hits[1] == ["1"] * len(kinds)
+
+
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+def test_half_a_file_in_the_cache_is_compiled_again(tmp_path, suffix):
+    """A machine that went off while writing leaves such files."""
+    (tmp_path / "small.py").write_text(TWICE)
+    isolated = {"path": [tmp_path], "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    code, hits = ENTRY.format(package="fastnn.kernels", module="small"), []
+    for spoil in (False, True, False):
+        if spoil:
+            (file,) = (tmp_path / "cache").rglob(f"*.{suffix}")
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        hits.append(python(code, **isolated)[0].strip())
+    assert hits == ["0", "0", "1"]
 
 
 @pytest.mark.parametrize("home_is_writable", [True, False])

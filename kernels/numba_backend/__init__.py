@@ -3,11 +3,12 @@
 Reading order: `layout` (where everything lies), `microkernel` (the register tile), `matmul` (loops of tiles),
 `activations`, `losses`, `optimizers` (the compiled twins of the tables), `batch` (rows in and out), `step` (forward
 and backward), `weights` (their gradients and updates), `penalties`, `noise` and `tied` (what the name says), `engine`
-(the entry), `threads` (the team), `cache` (compiled code on disk), `contract` (what the package exports).
+(the loop over batches), `link` (which of all this a network needs), `cache` (how it is compiled, and kept on disk),
+`threads` (the team), `contract` (what the package exports), `probes` (single routines, for tests and benchmarks).
 
 Compiled code is entered by every thread of a team of our own, so Numba's threading layers are neither used nor
 chosen: it is safe from several Python threads and after a fork, whatever the layer. Compiling takes some seconds,
-once a machine and version; see `cache`.
+once a machine, version and kind of network; see `cache`.
 """
 
 from ..backend import BackendUnavailable

@@ -9,11 +9,9 @@ import math
 
 import numpy as np
 
-from .activations import activate
-from .cache import inline, jit
-from .intrinsics import at, cast, outlined, pointer, prefetch, view
-from .layout import CACHE_LINE, CONSTANTS, COPIES, INT32, UINT8
-from .losses import loss_row, metric_row
+from .cache import inline, jit, routine
+from .intrinsics import at, call, cast, outlined, pointer, prefetch, value_of, view
+from .layout import CACHE_LINE, COPIES, INT32, UINT8
 from .matmul import blocks, share
 from .microkernel import ROWS, VECTORS, read_vector, vector_size
 from .threads import barrier
@@ -33,22 +31,16 @@ def wait(job, team):
 
 @inline
 def private(like, job, team):
-    """What this thread has for itself: a block of tiles, a row of zeros, the optimiser's constants, rows."""
+    """What this thread has for itself: a block of tiles, and rows."""
     block = at(pointer(like, job.scratch), job.private + team[0] * job.private_step)
     width = VECTORS * vector_size(block)
-    zeros = at(block, (width + ROWS) * width)
-    numbers = at(zeros, width)
-    return block, zeros, numbers, at(numbers, CONSTANTS)
+    return block, at(block, (width + ROWS) * width)
 
 
 @inline
-def begin(like, job, team):
-    """Fill in what is constant for a call; a 1 ends the constants."""
-    _, zeros, numbers, _ = private(like, job, team)
-    none = view(zeros, VECTORS * vector_size(like))
-    for c in range(len(none)):
-        none[c] = cast(like, 0.0)
-    view(numbers, CONSTANTS)[CONSTANTS - 1] = cast(like, 1.0)
+def gathered(like, job, team):
+    """Where `gather` puts the rows for this thread."""
+    return at(pointer(like, job.scratch), job.gathered + (team[0] * job.copy_step if team[1] <= COPIES else 0))
 
 
 @inline
@@ -113,19 +105,18 @@ def put_row(like, row, high, panel, i, n, place):
         part = at(part, high * panel)
 
 
-@jit
+@routine
 def gather(like, job, op, start, rows, high, team):
-    """Rows `start`.. of the order into panels; returns where. Few threads copy the whole batch each.
+    """Rows `start`.. of the order into panels. Few threads copy the whole batch each.
 
-    Shapes: x (any, n_in), result (rows, n_in).
+    Shapes: x (any, n_in), `gathered` (rows, n_in).
     Layout: x contiguous.
     Aliasing: none.
     """
     outlined()
     own = team[1] <= COPIES
     first, last = (0, rows) if own else own_rows(like, rows, team)
-    place = at(pointer(like, job.scratch), job.gathered + (team[0] * job.copy_step if own else 0))
-    panel = op.panel_in
+    place, panel = gathered(like, job, team), op.panel_in
     for i in range(first, last):
         if i + AHEAD < last:
             _fetch_row(job, op.n_in, start + i + AHEAD)
@@ -133,10 +124,9 @@ def gather(like, job, op, start, rows, high, team):
         _read_row(like, job.x, job.x_kind, job.input_scale, row, op.n_in, at(place, i * panel), panel, high * panel)
     if not own:
         wait(job, team)
-    return place
 
 
-@jit
+@routine
 def loss(like, job, op, start, rows, high, team):
     """Losses and metrics of this thread's rows, and the gradient of their mean by the last output.
 
@@ -148,10 +138,10 @@ def loss(like, job, op, start, rows, high, team):
     scratch = pointer(like, job.scratch)
     first, last = own_rows(like, rows, team)
     n, columns = op.n_out, 1 + job.n_metrics
-    spare = private(like, job, team)[3]
+    spare = private(like, job, team)[1]
     one_row, gradient_row, target = spare, at(spare, job.widest), at(spare, 2 * job.widest)
     z, gradient, t, room = view(one_row, n), view(gradient_row, n), view(target, n), view(at(spare, 3 * job.widest), n)
-    codes = view(pointer(INDEX, job.metrics), job.n_metrics)
+    metrics = view(pointer(INDEX, job.metrics), job.n_metrics)
     mean = cast(like, 1.0 / rows)
     for i in range(first, last):
         row = _row_number(job, start + i)
@@ -162,7 +152,7 @@ def loss(like, job, op, start, rows, high, team):
             _read_row(like, job.y, job.y_kind, job.target_scale, row, n, target, n, 0)
         get_row(like, at(scratch, op.y), high, op.panel, i, n, one_row)
         sums = view(at(pointer(SUM, job.row_sums), i * columns), columns)
-        value = loss_row(job.loss, cast(like, job.loss_parameter), z, t, label, gradient)
+        value = cast(like, value_of(job.loss_row, (cast(like, job.loss_parameter), z, t, label, gradient)))
         if job.weights:
             weight = view(at(pointer(like, job.weights), row), 1)[0]
             value *= weight
@@ -173,7 +163,7 @@ def loss(like, job, op, start, rows, high, team):
                 gradient[k] *= mean
         sums[0] = value
         for m in range(job.n_metrics):
-            sums[1 + m] = metric_row(codes[m], z, t, label, job.y_kind == INT32, job.threshold, room)
+            sums[1 + m] = value_of(metrics[m], (z, t, label, job.y_kind == INT32, job.threshold, room))
         put_row(like, gradient_row, high, op.panel, i, n, at(scratch, op.d))
 
 
@@ -203,7 +193,7 @@ def add_up(job, batch, rows, penalty, team):
     return math.isfinite(total)
 
 
-@jit
+@routine
 def output(like, job, op, start, rows, high, team):
     """Write this thread's rows of the output for the caller, with the activation that the loss had absorbed.
 
@@ -213,8 +203,12 @@ def output(like, job, op, start, rows, high, team):
     """
     outlined()
     first, last = own_rows(like, rows, team)
-    spare = private(like, job, team)[3]
+    spare = private(like, job, team)[1]
     for i in range(first, last):
         get_row(like, at(pointer(like, job.scratch), op.y), high, op.panel, i, op.n_out, spare)
-        place = view(at(pointer(like, job.out), (start + i) * op.n_out), op.n_out)
-        activate(job.after, cast(like, 0.0), view(spare, op.n_out), place)
+        row, place = view(spare, op.n_out), view(at(pointer(like, job.out), (start + i) * op.n_out), op.n_out)
+        if job.output_activation:
+            call(job.output_activation, (cast(like, 0.0), row, place))
+        else:
+            for c in range(op.n_out):
+                place[c] = row[c]

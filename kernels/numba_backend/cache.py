@@ -1,4 +1,8 @@
-"""`jit` for the inner functions, `Entry` for the ones that Python calls: compiled once a machine, kept on disk.
+"""How functions are compiled: the decorators, and where compiled code is kept on disk.
+
+Most of a compilation is Numba's own work, in proportion to the code it reads. So a network gets only what it uses: a
+`routine` is compiled for itself, on first use, and kept in a file of its own; other routines call it by its address,
+which `link` writes into the records. `jit` and `inline` are for the parts of routines.
 
 Numba stores what it compiled and watches the file of the function itself, but not the files of what that calls. Ours
 puts the hash of every source file of this folder and of the one above into the name of what it stores, so that any edit
@@ -9,71 +13,29 @@ compiles.
 
 import contextlib
 import hashlib
+import inspect
 import sys
 from pathlib import Path
 
-from numba import njit, typeof
+from numba import from_dtype, njit, typeof, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
-from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 
+from .layout import JOB, OP
 from .microkernel import VARIANT
 
-_OPTIONS = {"error_model": "numpy", "boundscheck": False}
-
-
-_inner = set()  # names of the functions below
+# Arrays here own nothing, so that nothing counts references to them.
+_OPTIONS = {"error_model": "numpy", "boundscheck": False, "_nrt": False}
 
 
 def inline(function):
-    """Make a small inner function part of whatever calls it, before types are known: the quickest to compile."""
+    """Make a small function part of whatever calls it, before types are known."""
     return njit(inline="always", **_OPTIONS)(function)
 
 
 def jit(function):
-    """Compile an inner function, which Python never calls, for itself.
-
-    To remain a function in machine code, too, it begins with `intrinsics.outlined()`.
-    """
-    _inner.add(function.__qualname__)
+    """Compile a function for itself, once for each routine that calls it."""
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
-
-
-class _Library(JITCodeLibrary):
-    """Numba optimises a function and makes machine code of it, then again within each function above it.
-
-    Inner functions are left as they were translated: only the entry, which has taken them all in, is worth the time.
-    """
-
-    def _optimize_final_module(self):
-        if self.name not in _inner:
-            super()._optimize_final_module()
-
-    def _finalize_final_module(self):
-        if self.name not in _inner:
-            super()._finalize_final_module()
-        self._finalized = True
-
-
-@contextlib.contextmanager
-def _quick_compilation(target):
-    """While it lasts, Numba compiles as `_Library` does; nobody else can compile meanwhile."""
-    codegen = target.codegen()
-
-    def get_executable(library, *others):
-        if library.name not in _inner:
-            return executable(library, *others)
-        library.finalize()
-        return [].append  # nobody calls it, but Numba keeps it as a key and wants something of this type
-
-    with global_compiler_lock:
-        usual, executable = codegen._library_class, target.get_executable
-        codegen._library_class, target.get_executable = _Library, get_executable
-        try:
-            yield
-        finally:
-            codegen._library_class = usual
-            del target.get_executable
 
 
 def version(here):
@@ -86,20 +48,33 @@ def version(here):
 
 # Read with the modules: an edit while the process runs must not put its name on code that is older.
 _VERSION = version(Path(__file__).parent)
+_KIND = f"{VARIANT}-py{sys.version_info.major}{sys.version_info.minor}-"
+
+
+_noticed = []
 
 
 def _notice(rest):
-    print(f"fastnn: compiling the numba backend, which takes some 20 s; {rest}", file=sys.stderr, flush=True)
+    # Once a process: a network that comes later may need a routine more.
+    if not _noticed:
+        _noticed.append(rest)
+        print(f"fastnn: compiling the numba backend, which takes some 10 s; {rest}", file=sys.stderr, flush=True)
 
 
 class _Cache(FunctionCache):
-    def __init__(self, function):
+    """A file for each function and each kind of arguments: processes that compile at a time cannot mix them up."""
+
+    def __init__(self, function, kind):
         super().__init__(function)
-        self._prefix = f"fastnn-{function.__name__}-{VARIANT}-py{sys.version_info.major}{sys.version_info.minor}-"
-        self._cache_file = IndexDataCacheFile(self.cache_path, self._prefix + _VERSION, "")
+        name = f"fastnn-{function.__module__.rpartition('.')[2]}.{function.__name__}-{kind}-{_KIND}{_VERSION}"
+        self._cache_file = IndexDataCacheFile(self.cache_path, name, "")
 
     def load_overload(self, sig, target_context):
-        found = super().load_overload(sig, target_context)
+        found = None
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:  # whatever reading half a file raises, which a machine may leave that went off meanwhile
+            self.flush()
         if found is None:
             _notice(f"this happens once, the code is kept in {self.cache_path}")
         return found
@@ -107,8 +82,8 @@ class _Cache(FunctionCache):
     def save_overload(self, sig, data):
         super().save_overload(sig, data)
         # The folder belongs to this copy of the package alone: what other versions left there is of no more use.
-        for path in Path(self.cache_path).glob(self._prefix + "*"):
-            if not path.name.startswith(self._prefix + _VERSION):
+        for path in Path(self.cache_path).glob(f"fastnn-*-{_KIND}*"):
+            if _VERSION not in path.name:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
@@ -123,21 +98,73 @@ class Entry:
 
     def __init__(self, function):
         self.dispatcher = njit(nogil=True, **_OPTIONS)(function)
-        self._ready = set()
+        self._ready = {}
 
     def __call__(self, *args):
         return self.dispatcher(*args)
 
     def prepare(self, kind, args):
         """Compile or load the code for the types of `args`, once for each `kind`."""
-        if kind in self._ready:
-            return
+        if kind not in self._ready:
+            self._compile(kind, tuple(map(typeof, args)))
+
+    def _compile(self, kind, args, returns=None):
         with global_compiler_lock:
-            if not self._ready:
-                try:
-                    self.dispatcher._cache = _Cache(self.dispatcher.py_func)
-                except (RuntimeError, OSError):
-                    _notice("no cache folder can be written, so that each process does; NUMBA_CACHE_DIR can name one")
-            with _quick_compilation(self.dispatcher.targetctx):
-                self.dispatcher.compile(tuple(map(typeof, args)))
-            self._ready.add(kind)
+            try:
+                self.dispatcher._cache = _Cache(self.dispatcher.py_func, kind)
+            except (RuntimeError, OSError):
+                _notice("no cache folder can be written, so that each process does; NUMBA_CACHE_DIR can name one")
+            self.dispatcher.compile(returns(*args) if returns else args)
+            compiled = self.dispatcher.overloads[args]
+            self._ready[kind] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+
+
+_FIXED = {
+    "job": from_dtype(JOB),
+    "op": from_dtype(OP),
+    "below": from_dtype(OP),
+    "ops": types.Array(from_dtype(OP), 1, "C"),
+    "team": types.UniTuple(types.int64, 2),
+}
+
+
+def _kind(name, real):
+    """The type of a routine's argument, by its name: int64 for what is not named here."""
+    if name in _FIXED:
+        return _FIXED[name]
+    if name in ("like", "alpha", "parameter"):
+        return real
+    if name in ("threshold", "stddev", "l1", "l2", "limit", "decay"):
+        return types.float64
+    if name in ("a", "b", "c", "s", "p", "x", "constants"):
+        return types.CPointer(real)
+    if name in ("z", "y", "t", "d", "g", "w", "m", "v", "gradient", "scratch", "numbers"):
+        return types.Array(real, 1, "C")
+    return types.int64
+
+
+class Routine(Entry):
+    """A function that compiled code calls by its address. It returns nothing, or, where it says so, a float64.
+
+    Parameters
+    ----------
+    function : callable
+        Its arguments have the types that `_kind` tells.
+    """
+
+    def __init__(self, function):
+        super().__init__(function)
+        self.dispatcher = jit(function)
+        signature = inspect.signature(function)
+        self._names = list(signature.parameters)
+        self._returns = types.float64 if signature.return_annotation is float else types.none
+
+    def address(self, dtype):
+        """Where its code for float32 or float64 lies; it is compiled, or loaded, on the first call."""
+        if dtype not in self._ready:
+            real = from_dtype(dtype)
+            self._compile(dtype, tuple(_kind(name, real) for name in self._names), self._returns)
+        return self._ready[dtype]
+
+
+routine = Routine

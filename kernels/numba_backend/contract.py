@@ -5,9 +5,11 @@ import numpy as np
 from .. import dropout
 from ..losses import LOSSES
 from ..plan import OP_IN, OP_OUT, OP_WEIGHTS, RATE_KERNEL_L2
-from . import engine
+from . import engine, link, noise, optimizers, probes
+from .batch import output
 from .layout import INT32, OP, REAL, UINT8, address, aligned, new_job, private_size, round_up
 from .layout import workspace as _workspace
+from .matmul import multiply
 from .microkernel import lanes, panel
 from .threads import team
 
@@ -18,17 +20,25 @@ _NO_OPS = np.zeros(1, OP)
 _spare = []  # scratch that the last probe gave back: fresh pages would cost more than a small product
 
 
-def _call(entry, dtype, job, ops, threads, **wishes):
+def _call(routine, dtype, job, ops, threads, **wishes):
     for name, value in wishes.items():
         job[name] = value
     job["threads"] = threads
-    like = dtype.type(0)
-    entry.prepare(dtype, (like, job, ops, 0))
-    return team(entry, threads, like, job, ops)
+    like, address = dtype.type(0), routine.address(dtype)
+    engine.enter.prepare(dtype, (like, address, job, ops, 0))
+    team(engine.enter, threads, like, address, job, ops)
 
 
-def _run(workspace, rows, **wishes):
-    return _call(engine.run, workspace.plan.dtype, workspace.job, workspace.ops, _threads(workspace, rows), **wishes)
+def _run(workspace, rows, mode, **wishes):
+    link.link(workspace, mode)
+    dtype, threads = workspace.plan.dtype, _threads(workspace, rows)
+    _call(engine.run, dtype, workspace.job, workspace.ops, threads, mode=mode, **wishes)
+    return int(workspace.job["done"][0])
+
+
+def _numbers(workspace, rates, step):
+    plan = workspace.plan
+    return optimizers.constants(plan.optimizer, plan.hyper, rates, step, plan.dtype)
 
 
 def _threads(workspace, rows):
@@ -43,6 +53,14 @@ def _data(x, y, weights):
         "x": address(x), "x_kind": _KINDS.get(x.dtype, REAL), "y": address(y),
         "y_kind": _KINDS.get(y.dtype, REAL), "weights": address(weights), "n": len(x),
     }  # fmt: skip
+
+
+def _outputs(workspace, out, activation):
+    if out is None:
+        return {"out": 0}
+    dtype = workspace.plan.dtype
+    wishes = {"out": address(out), "output": output.address(dtype)}
+    return wishes | {"output_activation": link.activation(activation, dtype)}
 
 
 def to_backend(plan, params, state, batch_size, threads):
@@ -67,27 +85,29 @@ def poison(workspace, byte):
 
 
 def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums, outputs):
+    numbers = _numbers(workspace, rates, step)
     return _run(
-        workspace, batch_size, mode=engine.TRAIN, order=address(order), rates=address(rates), count=len(rates),
-        batch=batch_size, seed=_signed(seed), step=step, sums=address(sums), out=address(outputs),
-        gradient=address(workspace.gradient),
-        after=workspace.plan.output_activation, **_all_ops(workspace), **(_data(x, y, weights) | {"n": len(order)}),
+        workspace, batch_size, engine.TRAIN, order=address(order), numbers=address(numbers), count=len(rates),
+        batch=batch_size, seed=_signed(seed), step=step, sums=address(sums),
+        gradient=address(workspace.gradient), **_outputs(workspace, outputs, workspace.plan.output_activation),
+        **_all_ops(workspace), **(_data(x, y, weights) | {"n": len(order)}),
     )  # fmt: skip
 
 
 def loss_grad(workspace, x, y, weights, seed, step, gradient):
-    sums = np.zeros(1 + len(workspace.plan.metrics))
+    sums, numbers = np.zeros(1 + len(workspace.plan.metrics)), _numbers(workspace, np.zeros(1), step)
     _run(
-        workspace, len(x), mode=engine.LOSS_GRAD, order=0, count=1, batch=len(x), seed=_signed(seed), step=step,
-        sums=address(sums), gradient=address(gradient), out=0, **_all_ops(workspace), **_data(x, y, weights),
+        workspace, len(x), engine.LOSS_GRAD, numbers=address(numbers), order=0, count=1, batch=len(x),
+        seed=_signed(seed), step=step, sums=address(sums), gradient=address(gradient), out=0, **_all_ops(workspace),
+        **_data(x, y, weights),
     )  # fmt: skip
     return sums
 
 
 def update(workspace, gradient, rate, step):
-    rates = np.array([rate], np.float64)
+    numbers = _numbers(workspace, np.array([rate], np.float64), step)
     _run(
-        workspace, 1, mode=engine.UPDATE, rates=address(rates), count=1, batch=1, n=1, gradient=address(gradient),
+        workspace, 1, engine.UPDATE, numbers=address(numbers), count=1, batch=1, n=1, gradient=address(gradient),
         step=step,
     )  # fmt: skip
 
@@ -105,17 +125,17 @@ def evaluate(workspace, x, y, weights, sums):
     sums[...] = 0.0
     rows = min(len(x), workspace.batch_size)
     _run(
-        workspace, rows, mode=engine.EVALUATE, sums=address(sums), out=0, **_all_ops(workspace), **_data(x, y, weights),
+        workspace, rows, engine.EVALUATE, sums=address(sums), out=0, **_all_ops(workspace), **_data(x, y, weights),
         **_in_order(workspace, len(x)),
     )  # fmt: skip
 
 
 def forward(workspace, x, first, last, out):
     rows = min(len(x), workspace.batch_size)
-    after = workspace.plan.activation_after(last)
+    outputs = _outputs(workspace, out, workspace.plan.activation_after(last))
     _run(
-        workspace, rows, mode=engine.FORWARD, x=address(x), x_kind=_KINDS.get(x.dtype, REAL), n=len(x), first=first,
-        last=last, after=after, out=address(out), **_in_order(workspace, len(x)),
+        workspace, rows, engine.FORWARD, x=address(x), x_kind=_KINDS.get(x.dtype, REAL), n=len(x), first=first,
+        last=last, **outputs, **_in_order(workspace, len(x)),
     )  # fmt: skip
 
 
@@ -124,7 +144,7 @@ def _signed(seed):
     return (seed + 2**63) % 2**64 - 2**63
 
 
-def _probe(dtype, threads=1, scratch_size=0, widest=1, **wishes):
+def _probe(routine, dtype, threads=1, scratch_size=0, widest=1, **wishes):
     step = round_up(private_size(widest, dtype.itemsize), 16)
     size = (scratch_size + threads * step) * dtype.itemsize
     try:
@@ -134,7 +154,7 @@ def _probe(dtype, threads=1, scratch_size=0, widest=1, **wishes):
     if scratch is None or scratch.size < size:
         scratch = aligned(size, np.dtype(np.uint8))
     wishes |= {"scratch": address(scratch), "private": scratch_size, "private_step": step}
-    _call(engine.probe, dtype, new_job(), _NO_OPS, threads, **wishes)
+    _call(routine, dtype, new_job(), _NO_OPS, threads, **wishes)
     _spare[:] = [scratch]
 
 
@@ -143,33 +163,43 @@ def gemm(a, b, out, trans_a, trans_b, threads):
     count = lanes(a.itemsize)
     right, left = round_up(n, panel(n, count)) * k, round_up(m, panel(m, count)) * k if trans_a else 0
     _probe(
-        a.dtype, threads, round_up(right + left, 16), mode=engine.GEMM, a=address(a), b=address(b), out=address(out),
-        m=m, k=k, n=n, trans_a=trans_a, trans_b=trans_b, after=right, itemsize=a.itemsize,
+        probes.product, a.dtype, threads, round_up(right + left, 16), multiply=multiply.address(a.dtype),
+        a=address(a), b=address(b), out=address(out), m=m, k=k, n=n, trans_a=trans_a, trans_b=trans_b, right=right,
+        itemsize=a.itemsize,
     )  # fmt: skip
 
 
+def _rows(z, out, **wishes):
+    width = round_up(z.shape[1], 16)
+    return {"a": address(z), "out": address(out), "m": z.shape[0], "k": z.shape[1], "scratch_size": width, **wishes}
+
+
 def activate(code, z, out, alpha):
-    wishes = {"mode": engine.ACTIVATE, "code": code, "alpha": alpha, "a": address(z), "out": address(out)}
-    _probe(z.dtype, scratch_size=round_up(z.shape[1], 16), m=z.shape[0], k=z.shape[1], **wishes)
+    routine = link.activation(code, z.dtype)
+    if routine:
+        _probe(probes.activated_rows, z.dtype, **_rows(z, out, activate_row=routine, alpha=alpha))
+    else:
+        out[...] = z
 
 
 def activate_grad(code, z, dy, out, alpha):
-    wishes = {"mode": engine.ACTIVATE_GRAD, "code": code, "alpha": alpha, "b": address(dy)}
-    shape = {"m": z.shape[0], "k": z.shape[1], "scratch_size": round_up(z.shape[1], 16)}
-    _probe(z.dtype, a=address(z), out=address(out), **shape, **wishes)
+    routine = link.activation(code, z.dtype, gradient=True)
+    if routine:
+        wishes = {"activate_row": routine, "alpha": alpha, "b": address(dy)}
+        _probe(probes.activation_gradients, z.dtype, **_rows(z, out, **wishes))
+    else:
+        out[...] = dy
 
 
 def loss(code, z, y, values, gradient, parameter):
-    wishes = {"mode": engine.LOSS, "code": code, "alpha": parameter, "labels": LOSSES[code].labels}
-    wishes |= {"a": address(z), "b": address(y)}
-    shape = {"m": z.shape[0], "k": z.shape[1], "scratch_size": round_up(z.shape[1], 16)}
-    _probe(z.dtype, out=address(gradient), sums=address(values), **shape, **wishes)
+    wishes = {"loss_row": link.loss(code, z.dtype), "alpha": parameter, "labels": LOSSES[code].labels}
+    _probe(probes.loss_rows, z.dtype, **_rows(z, gradient, b=address(y), sums=address(values), **wishes))
 
 
 def dropout_mask(seed, step, op, out, rate):
-    wishes = {"mode": engine.MASK, "seed": _signed(seed), "step": step, "code": op, "k": dropout.threshold(rate)}
-    _probe(np.dtype(np.float32), out=address(out), n=out.size, **wishes)
+    wishes = {"seed": _signed(seed), "step": step, "code": op, "k": dropout.threshold(rate)}
+    _probe(noise.fill_mask, np.dtype(np.float32), out=address(out), n=out.size, **wishes)
 
 
 def normal_noise(seed, step, op, out):
-    _probe(out.dtype, mode=engine.NOISE, seed=_signed(seed), step=step, code=op, out=address(out), n=out.size)
+    _probe(noise.fill_noise, out.dtype, seed=_signed(seed), step=step, code=op, out=address(out), n=out.size)

@@ -30,12 +30,45 @@ def _call(builder, name, returns, *args):
     return builder.call(function, args)
 
 
+def _call_address(context, builder, returns, signature, args):
+    # As Numba's own code calls, with the types that `cache.Routine` compiles for.
+    given = signature.args[1]
+    kinds = [types.int64 if isinstance(kind, types.Integer) else kind for kind in given]
+    values = [
+        context.cast(builder, builder.extract_value(args[1], i), *pair)
+        for i, pair in enumerate(zip(given, kinds, strict=True))
+    ]
+    function = context.call_conv.get_function_type(returns, kinds).as_pointer()
+    return context.call_conv.call_function(builder, builder.inttoptr(args[0], function), returns, kinds, values)[1]
+
+
+@intrinsic
+def call(typingctx, address, args):
+    """Call the routine at `address` with a tuple of arguments."""
+
+    def generate(context, builder, signature, args):
+        _call_address(context, builder, types.none, signature, args)
+        return context.get_dummy_value()
+
+    return types.none(types.int64, args), generate
+
+
+@intrinsic
+def value_of(typingctx, address, args):
+    """Call the routine at `address`, which returns a float64."""
+
+    def generate(context, builder, signature, args):
+        return _call_address(context, builder, types.float64, signature, args)
+
+    return types.float64(types.int64, args), generate
+
+
 @intrinsic
 def outlined(typingctx):
-    """Keep the function that says this one function of machine code.
+    """Keep the function that says this one function of machine code, and let it use the widest vectors.
 
-    LLVM would copy it into each caller and optimise every copy anew: most of the time of a compilation. It would also
-    use half of the widest vectors on CPUs that were slow with them once.
+    LLVM would copy it into each caller and optimise every copy anew. It would also use half of the widest vectors on
+    CPUs that were slow with them once.
     """
 
     def generate(context, builder, signature, args):

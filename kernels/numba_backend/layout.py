@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import dropout
 from ..activations import ACTIVATIONS, LINEAR
-from ..losses import LOSSES
+from ..optimizers import OPTIMIZERS
 from ..plan import (
     BATCH_NORM,
     CLIP_GLOBAL,
@@ -38,20 +38,28 @@ from ..plan import (
     TIED,
     Plan,
 )
-from .microkernel import ROWS, VECTORS, lanes, panel
+from .microkernel import LANES, ROWS, VECTORS, lanes, panel
 
 
 def _record(integers, reals, *others):
     return np.dtype([(n, np.int64) for n in integers.split()] + [(n, np.float64) for n in reals.split()] + [*others])
 
 
+# Routines that a job may need: fields of the record by the same names hold their addresses; see `link`.
+ROUTINES = """
+    gather forward multiply rowwise_forward drop_rows noise_rows loss loss_row output output_activation
+    rows_backward rowwise_backward finish_backward backward input_gradients weight_gradients apply decay_weights
+    activate_row add_activities sum_penalties total_penalty add_slope sum_squares clip_factor clip_values constrain
+    add_tied refresh_tied
+"""
+
 # One record an operation. `panel_in` and `panel` are the widths of the panels of its inputs and of its outputs.
 # Offsets count elements: w, b in the packed vectors, flat_* in the flat ones (-1: none), the others in the scratch.
 # z holds the pre-activation, y the output (in the same place where there is no activation), d the gradient by z, turned
 # its transpose (-1: nobody needs it).
 OP = _record(
-    "code n_in n_out panel_in panel activation rowwise w b flat_w flat_b y z d turned threshold penalized first_panel "
-    "source",
+    "code n_in n_out panel_in panel rowwise w b flat_w flat_b y z d turned threshold penalized first_panel source "
+    "activate activate_grad",
     "alpha scale kernel_l1 kernel_l2 bias_l1 bias_l2 activity_l1 activity_l2 min_norm max_norm non_negative "
     "gaussian_noise gaussian_dropout kernel_decay bias_decay",
 )
@@ -60,10 +68,10 @@ OP = _record(
 # `barrier` is the address of `meeting`, where the threads wait for each other: it lies in here because a late thread,
 # which has hold of this record, may still look at it when the call is over.
 JOB = _record(
-    "mode threads barrier n_ops lowest loss labels optimizer n_metrics metrics hyper packed params state itemsize "
+    "mode threads done barrier n_ops lowest labels sgd n_metrics metrics packed params state itemsize "
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
-    "rates count sums gradient seed step first last after out a b m k trans_a trans_b code "
-    "penalty penalized constrained whole squares clip_global tied tied_gradient",
+    "numbers count sums gradient seed step first last out a b m k trans_a trans_b right code zeros "
+    "penalty penalized constrained whole squares clip_global tied tied_gradient" + ROUTINES,
     "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
     ("meeting", np.int64, 16),
 )
@@ -72,8 +80,8 @@ REAL, UINT8, INT32 = range(3)
 # Up to so many threads gather the whole batch each for themselves: quicker than to fetch the others' part from their
 # caches, and than to wait for it.
 COPIES = 4
-# Numbers that a step of an optimiser takes besides the gradient; rows of scratch that a thread has for itself.
-CONSTANTS, SPARE_ROWS = 16, 4
+# Rows of scratch that a thread has for itself.
+SPARE_ROWS = 4
 CACHE_LINE, _LARGE_PAGE = 64, 1 << 21
 # Squares that are summed at a time: always the same, so that threads do not matter.
 NORM_BLOCK = 8192
@@ -100,10 +108,14 @@ def aligned(size, dtype):
     return raw[start : start + size * dtype.itemsize].view(dtype)
 
 
+_ZEROS = aligned(VECTORS * LANES, np.dtype(np.float32))
+
+
 def new_job():
-    """A JOB record (in an array of one) of zeros, but for the address of its own barrier."""
+    """A JOB record (in an array of one) of zeros, but for the addresses of its own barrier and of a row of zeros."""
     job = np.zeros(1, JOB)
     job["barrier"] = job.ctypes.data + JOB.fields["meeting"][1]
+    job["zeros"] = address(_ZEROS)
     return job
 
 
@@ -136,7 +148,7 @@ def _operations(plan, batch_size, packed, scratch):
         op["penalized"], op["first_panel"] = rates[RATE_KERNEL_L1:RATE_ACTIVITY_L1].any(), first_panel
         rate = rates[RATE_DROPOUT].item()
         n_in, n_out, activation = int(record[OP_IN]), int(record[OP_OUT]), int(record[OP_ACTIVATION])
-        op["code"], op["n_in"], op["n_out"], op["activation"] = record[OP_CODE], n_in, n_out, activation
+        op["code"], op["n_in"], op["n_out"] = record[OP_CODE], n_in, n_out
         op["panel_in"], op["panel"] = panel(n_in, count), panel(n_out, count)
         op["rowwise"] = ACTIVATIONS[activation].rowwise
         op["threshold"], op["scale"] = dropout.threshold(rate) if rate else -1, 1.0 / (rates[RATE_KEPT] or 1.0)
@@ -195,6 +207,8 @@ class Workspace:
     sums: np.ndarray
     gradient: np.ndarray
     copies: np.ndarray
+    metrics: np.ndarray
+    linked: set  # what its records have the addresses for; see `link`
 
     def pack(self, params, state):
         """Flat vectors into the packed ones."""
@@ -218,7 +232,7 @@ def address(array):
 def private_size(widest, itemsize):
     """Elements of scratch that one thread has for itself; see `step.private`."""
     width = VECTORS * lanes(itemsize)
-    return (width + ROWS) * width + width + CONSTANTS + SPARE_ROWS * widest
+    return (width + ROWS) * width + SPARE_ROWS * widest
 
 
 def workspace(plan, batch_size, threads):
@@ -244,11 +258,11 @@ def workspace(plan, batch_size, threads):
     sums = np.zeros(panels + sum(-(-size // NORM_BLOCK) for size in variables))
     tied = ops["source"] >= 0
     copies = aligned(int((ops["n_in"] * ops["n_out"])[tied].sum()), plan.dtype)
+    metrics = np.zeros(len(plan.metrics), np.int64)
     gradient = aligned(plan.n_params if plan.whole_gradient else 0, plan.dtype)
     standing = {
         "n_ops": len(ops), "lowest": int(np.argmax(ops["code"] == DENSE)) if plan.n_params else len(ops),
-        "loss": plan.loss, "labels": LOSSES[plan.loss].labels, "optimizer": plan.optimizer,
-        "n_metrics": len(plan.metrics), "metrics": address(plan.metrics), "hyper": address(plan.hyper),
+        "sgd": OPTIMIZERS[plan.optimizer].name == "sgd", "n_metrics": len(metrics), "metrics": address(metrics),
         "packed": packed.size, "params": address(params), "state": address(state), "itemsize": itemsize,
         "scratch": address(room), "row_step": padded_rows(1, itemsize), "row_sums": address(row_sums),
         "batch": batch_size, "input_scale": plan.input_scale, "target_scale": plan.target_scale,
@@ -262,4 +276,5 @@ def workspace(plan, batch_size, threads):
     }  # fmt: skip
     for name, value in standing.items():
         job[name] = value
-    return Workspace(plan, batch_size, threads, ops, job, params, state, room, row_sums, sums, gradient, copies)
+    arrays = ops, job, params, state, room, row_sums, sums, gradient, copies, metrics
+    return Workspace(plan, batch_size, threads, *arrays, set())

@@ -1,48 +1,21 @@
-"""The compiled twins of the loss and metric tables: one row at a time, sums in float64 in a fixed order."""
+"""The compiled twins of the loss and metric tables: one row at a time, sums in float64 in a fixed order.
+
+``loss(parameter, z, t, label, gradient)`` returns the loss of one row, rounded to the real type; `gradient` receives
+its derivative by z. `parameter` is the loss's own number; t is unread where the loss takes a label.
+``metric(z, t, label, labels, threshold, scratch)`` returns a metric; t is unread where `labels`.
+
+Shapes: z, t, gradient, scratch (O,).
+Layout: contiguous.
+Aliasing: none.
+"""
 
 import math
 
-from ..losses import EPSILON, LOSS_BY_NAME, METRIC_BY_NAME
+from ..losses import EPSILON
 from .activations import sigmoid
-from .cache import inline, jit
+from .cache import inline, jit, routine
 from .intrinsics import cast, outlined
 from .maths import add, exp, largest, log1p, tanh
-
-(
-    MSE,
-    MAE,
-    BINARY,
-    CATEGORICAL,
-    SPARSE,
-    HUBER,
-    LOG_COSH,
-    POISSON,
-    KL_DIVERGENCE,
-    HINGE,
-    SQUARED_HINGE,
-    CATEGORICAL_HINGE,
-    COSINE,
-) = (
-    LOSS_BY_NAME[name].code
-    for name in (
-        "mse",
-        "mae",
-        "binary_crossentropy",
-        "categorical_crossentropy",
-        "sparse_categorical_crossentropy",
-        "huber",
-        "log_cosh",
-        "poisson",
-        "kl_divergence",
-        "hinge",
-        "squared_hinge",
-        "categorical_hinge",
-        "cosine_similarity",
-    )
-)
-ACCURACY, BINARY_ACCURACY, MAE_METRIC, MSE_METRIC = (
-    METRIC_BY_NAME[name].code for name in ("categorical_accuracy", "binary_accuracy", "mae", "mse")
-)
 
 
 @inline
@@ -67,62 +40,171 @@ def _mean_difference(z, t, squared, scratch):
     return add(scratch) / len(z)
 
 
-@jit
-def _pointwise(code, a, z, t, gradient):
-    """The losses besides those above that are a mean or a sum over the outputs."""
-    outlined()
-    n = len(z)
-    zero, one, least = cast(a, 0.0), cast(a, 1.0), cast(a, EPSILON)
-    half, two, share = cast(a, 0.5), cast(a, 2.0), cast(a, 1.0 if code == KL_DIVERGENCE else 1.0 / n)
-    if code == HUBER:
-        for j in range(n):
-            e = abs(z[j] - t[j])
-            gradient[j] = half * e * e if e <= a else a * e - half * a * a
-    elif code == LOG_COSH:
-        for j in range(n):
-            e = abs(z[j] - t[j])
-            gradient[j] = e + log1p(exp(-two * e)) - cast(a, math.log(2.0))
-    elif code == POISSON:
-        for j in range(n):
-            gradient[j] = z[j] - t[j] * math.log(z[j] + a)
-    elif code == KL_DIVERGENCE:
-        for j in range(n):
-            s, p = _within(least, one, t[j]), _within(least, one, z[j])
-            gradient[j] = s * math.log(s / p)
-    else:
-        for j in range(n):
-            e = one - t[j] * z[j]
-            e = zero if e <= zero else e  # NaN stays
-            gradient[j] = e * e if code == SQUARED_HINGE else e
-    value = cast(a, add(gradient) * share)
-    if code == HUBER:
-        for j in range(n):
-            gradient[j] = _within(-a, a, z[j] - t[j]) * share
-    elif code == LOG_COSH:
-        for j in range(n):
-            gradient[j] = tanh(z[j] - t[j]) * share
-    elif code == POISSON:
-        for j in range(n):
-            gradient[j] = (one - t[j] / (z[j] + a)) * share
-    elif code == KL_DIVERGENCE:
-        for j in range(n):
-            gradient[j] = zero if z[j] < least or z[j] > one else -_within(least, one, t[j]) / z[j]
-    else:
-        for j in range(n):
-            e = one - t[j] * z[j]
-            e = zero if e <= zero else e
-            slope = e * two if code == SQUARED_HINGE else one if e > zero else e
-            gradient[j] = -slope * t[j] * share
-    return value
-
-
 @inline
 def _within(low, high, x):
     return low if x < low else high if x > high else x  # NaN stays
 
 
+@inline
+def _argmax(z):
+    """The first of the largest; the first NaN counts as largest."""
+    best = 0
+    for j in range(1, len(z)):
+        if z[best] != z[best]:
+            break
+        if z[j] > z[best] or z[j] != z[j]:
+            best = j
+    return best
+
+
+@routine
+def mse(parameter, z, t, label, gradient) -> float:
+    outlined()
+    value, twice = cast(parameter, _mean_difference(z, t, True, gradient)), cast(parameter, 2.0 / len(z))
+    for j in range(len(z)):
+        gradient[j] = (z[j] - t[j]) * twice
+    return value
+
+
+@routine
+def mae(parameter, z, t, label, gradient) -> float:
+    outlined()
+    zero, mean = cast(parameter, 0.0), cast(parameter, 1.0 / len(z))
+    value = cast(parameter, _mean_difference(z, t, False, gradient))
+    for j in range(len(z)):
+        e = z[j] - t[j]
+        gradient[j] = mean if e > zero else -mean if e < zero else e * mean  # NaN stays
+    return value
+
+
+@routine
+def binary_crossentropy(parameter, z, t, label, gradient) -> float:
+    outlined()
+    n, zero, one = len(z), cast(parameter, 0.0), cast(parameter, 1.0)
+    kept, spread, mean = one - parameter, cast(one, 0.5) * parameter, cast(one, 1.0 / n)
+    for j in range(n):
+        above = zero if z[j] < zero else z[j]
+        gradient[j] = above - z[j] * (t[j] * kept + spread) + log1p(exp(-abs(z[j])))
+    value = cast(one, add(gradient) / n)
+    for j in range(n):
+        gradient[j] = (sigmoid(z[j]) - (t[j] * kept + spread)) * mean
+    return value
+
+
+@routine
+def categorical_crossentropy(parameter, z, t, label, gradient) -> float:
+    outlined()
+    n, one = len(z), cast(parameter, 1.0)
+    kept, spread = one - parameter, cast(one, parameter / n)
+    log_total = _softmax(z, gradient)
+    mass, product = 0.0, 0.0
+    for j in range(n):
+        mass += t[j] * kept + spread
+        product += (t[j] * kept + spread) * z[j]
+    weight = cast(one, mass)
+    for j in range(n):
+        gradient[j] = weight * gradient[j] - (t[j] * kept + spread)
+    return cast(one, mass * log_total - product)
+
+
+@routine
+def sparse_categorical_crossentropy(parameter, z, t, label, gradient) -> float:
+    outlined()
+    n, one = len(z), cast(parameter, 1.0)
+    kept, spread = one - parameter, cast(one, parameter / n)
+    log_total, dot = _softmax(z, gradient), 0.0
+    if parameter != cast(one, 0.0):
+        dot = spread * add(z)
+        for j in range(n):
+            gradient[j] -= spread
+    gradient[label] -= kept
+    return cast(one, log_total - dot - kept * z[label])
+
+
+@routine
+def huber(parameter, z, t, label, gradient) -> float:
+    outlined()
+    n, a, half = len(z), parameter, cast(parameter, 0.5)
+    share = cast(a, 1.0 / n)
+    for j in range(n):
+        e = abs(z[j] - t[j])
+        gradient[j] = half * e * e if e <= a else a * e - half * a * a
+    value = cast(a, add(gradient) * share)
+    for j in range(n):
+        gradient[j] = _within(-a, a, z[j] - t[j]) * share
+    return value
+
+
+@routine
+def log_cosh(parameter, z, t, label, gradient) -> float:
+    outlined()
+    n, two = len(z), cast(parameter, 2.0)
+    share = cast(two, 1.0 / n)
+    for j in range(n):
+        e = abs(z[j] - t[j])
+        gradient[j] = e + log1p(exp(-two * e)) - cast(two, math.log(2.0))
+    value = cast(two, add(gradient) * share)
+    for j in range(n):
+        gradient[j] = tanh(z[j] - t[j]) * share
+    return value
+
+
+@routine
+def poisson(parameter, z, t, label, gradient) -> float:
+    outlined()
+    n, one = len(z), cast(parameter, 1.0)
+    share = cast(one, 1.0 / n)
+    for j in range(n):
+        gradient[j] = z[j] - t[j] * math.log(z[j] + parameter)
+    value = cast(one, add(gradient) * share)
+    for j in range(n):
+        gradient[j] = (one - t[j] / (z[j] + parameter)) * share
+    return value
+
+
+@routine
+def kl_divergence(parameter, z, t, label, gradient) -> float:
+    outlined()
+    n, zero, one, least = len(z), cast(parameter, 0.0), cast(parameter, 1.0), cast(parameter, EPSILON)
+    for j in range(n):
+        s, p = _within(least, one, t[j]), _within(least, one, z[j])
+        gradient[j] = s * math.log(s / p)
+    value = cast(one, add(gradient))
+    for j in range(n):
+        gradient[j] = zero if z[j] < least or z[j] > one else -_within(least, one, t[j]) / z[j]
+    return value
+
+
 @jit
-def _categorical_hinge(z, t, gradient):
+def _hinge(squared, like, z, t, gradient):
+    outlined()
+    n, zero, one, two = len(z), cast(like, 0.0), cast(like, 1.0), cast(like, 2.0)
+    share = cast(one, 1.0 / n)
+    for j in range(n):
+        e = one - t[j] * z[j]
+        e = zero if e <= zero else e  # NaN stays
+        gradient[j] = e * e if squared else e
+    value = cast(one, add(gradient) * share)
+    for j in range(n):
+        e = one - t[j] * z[j]
+        e = zero if e <= zero else e
+        slope = e * two if squared else one if e > zero else e
+        gradient[j] = -slope * t[j] * share
+    return value
+
+
+@routine
+def hinge(parameter, z, t, label, gradient) -> float:
+    return _hinge(False, parameter, z, t, gradient)
+
+
+@routine
+def squared_hinge(parameter, z, t, label, gradient) -> float:
+    return _hinge(True, parameter, z, t, gradient)
+
+
+@routine
+def categorical_hinge(parameter, z, t, label, gradient) -> float:
     zero, one = cast(z[0], 0.0), cast(z[0], 1.0)
     right, at = 0.0, 0
     for j in range(len(z)):
@@ -146,8 +228,8 @@ def _inverse_norm(z):
     return 1.0 / EPSILON if norm < EPSILON else 1.0 / norm
 
 
-@jit
-def _cosine(z, t, gradient):
+@routine
+def cosine_similarity(parameter, z, t, label, gradient) -> float:
     of_z, of_t, cosine = _inverse_norm(z), _inverse_norm(t), 0.0
     for j in range(len(z)):
         cosine += (z[j] * of_z) * (t[j] * of_t)
@@ -158,93 +240,50 @@ def _cosine(z, t, gradient):
     return cast(z[0], -cosine)
 
 
-@jit
-def loss_row(code, a, z, t, label, gradient):
-    """The loss of one row; `gradient` receives its derivative by z. `a` is the loss's parameter.
-
-    Shapes: z, t, gradient (O,); t is unread where the loss takes a label.
-    Layout: contiguous.
-    Aliasing: none.
-    """
+@routine
+def categorical_accuracy(z, t, label, labels, threshold, scratch) -> float:
     outlined()
-    n = len(z)
-    zero, one = cast(z[0], 0.0), cast(z[0], 1.0)
-    mean = cast(one, 1.0 / n)
-    if code == MSE:
-        value = cast(one, _mean_difference(z, t, True, gradient))
-        twice = cast(one, 2.0 / n)
-        for j in range(n):
-            gradient[j] = (z[j] - t[j]) * twice
-        return value
-    if code == MAE:
-        value = cast(one, _mean_difference(z, t, False, gradient))
-        for j in range(n):
-            e = z[j] - t[j]
-            gradient[j] = mean if e > zero else -mean if e < zero else e * mean  # NaN stays
-        return value
-    if code == BINARY:
-        kept, spread = one - a, cast(one, 0.5) * a
-        for j in range(n):
-            above = zero if z[j] < zero else z[j]
-            gradient[j] = above - z[j] * (t[j] * kept + spread) + log1p(exp(-abs(z[j])))
-        value = cast(one, add(gradient) / n)
-        for j in range(n):
-            gradient[j] = (sigmoid(z[j]) - (t[j] * kept + spread)) * mean
-        return value
-    if code == CATEGORICAL_HINGE:
-        return _categorical_hinge(z, t, gradient)
-    if code == COSINE:
-        return _cosine(z, t, gradient)
-    if code > SPARSE:
-        return _pointwise(code, a, z, t, gradient)
-    log_total = _softmax(z, gradient)
-    kept, spread = one - a, cast(one, a / n)
-    if code == CATEGORICAL:
-        mass, product = 0.0, 0.0
-        for j in range(n):
-            mass += t[j] * kept + spread
-            product += (t[j] * kept + spread) * z[j]
-        weight = cast(one, mass)
-        for j in range(n):
-            gradient[j] = weight * gradient[j] - (t[j] * kept + spread)
-        return cast(one, mass * log_total - product)
-    dot = 0.0
-    if a != zero:
-        dot = spread * add(z)
-        for j in range(n):
-            gradient[j] -= spread
-    gradient[label] -= kept
-    return cast(one, log_total - dot - kept * z[label])
+    wanted = label if labels else _argmax(t)
+    return 1.0 if _argmax(z) == wanted else 0.0
 
 
-@inline
-def _argmax(z):
-    """The first of the largest; the first NaN counts as largest."""
-    best = 0
-    for j in range(1, len(z)):
-        if z[best] != z[best]:
-            break
-        if z[j] > z[best] or z[j] != z[j]:
-            best = j
-    return best
-
-
-@jit
-def metric_row(code, z, t, label, labels, threshold, scratch):
-    """One metric of one row, in float64.
-
-    Shapes: z, t, scratch (O,); t is unread where `labels`.
-    Layout: contiguous.
-    Aliasing: none.
-    """
+@routine
+def binary_accuracy(z, t, label, labels, threshold, scratch) -> float:
     outlined()
-    n = len(z)
-    if code == ACCURACY:
-        wanted = label if labels else _argmax(t)
-        return 1.0 if _argmax(z) == wanted else 0.0
-    if code == BINARY_ACCURACY:
-        right = 0
-        for j in range(n):
-            right += 1 if (z[j] > threshold) == (t[j] > 0.5) else 0
-        return right / n
-    return _mean_difference(z, t, code == MSE_METRIC, scratch)
+    right = 0
+    for j in range(len(z)):
+        right += 1 if (z[j] > threshold) == (t[j] > 0.5) else 0
+    return right / len(z)
+
+
+@routine
+def mean_absolute_error(z, t, label, labels, threshold, scratch) -> float:
+    return _mean_difference(z, t, False, scratch)
+
+
+@routine
+def mean_squared_error(z, t, label, labels, threshold, scratch) -> float:
+    return _mean_difference(z, t, True, scratch)
+
+
+LOSS_ROUTINES = {
+    "mse": mse,
+    "mae": mae,
+    "binary_crossentropy": binary_crossentropy,
+    "categorical_crossentropy": categorical_crossentropy,
+    "sparse_categorical_crossentropy": sparse_categorical_crossentropy,
+    "huber": huber,
+    "log_cosh": log_cosh,
+    "poisson": poisson,
+    "kl_divergence": kl_divergence,
+    "hinge": hinge,
+    "squared_hinge": squared_hinge,
+    "categorical_hinge": categorical_hinge,
+    "cosine_similarity": cosine_similarity,
+}
+METRIC_ROUTINES = {
+    "categorical_accuracy": categorical_accuracy,
+    "binary_accuracy": binary_accuracy,
+    "mae": mean_absolute_error,
+    "mse": mean_squared_error,
+}

@@ -4,7 +4,7 @@ A thread's share depends on the number of threads, what is computed for a tile d
 always whole and in one order.
 """
 
-from .cache import inline, jit
+from .cache import inline, jit, routine
 from .intrinsics import at, outlined, view
 from .microkernel import ROWS, panel, read_vector, tile, turn, vector_size
 
@@ -38,8 +38,8 @@ def part_of(first, last, j, tiles):
     return max(first - j * tiles, 0), min(last - j * tiles, tiles)
 
 
-@jit
-def multiply(a, row, step, chunk, jump, rows, b, width, depth, start, c):
+@routine
+def multiply(a, row, step, chunk, jump, rows, b, width, depth, s, c):
     """C = S + A B for one panel of B and of C.
 
     Shapes: A (rows, depth), B (depth, width), S (width,), C (rows, width).
@@ -48,7 +48,7 @@ def multiply(a, row, step, chunk, jump, rows, b, width, depth, start, c):
     """
     outlined()
     for i in range(0, rows, ROWS):
-        tile(width, depth, at(a, i * row), min(ROWS, rows - i), row, step, chunk, jump, b, start, 0, at(c, i * width))
+        tile(width, depth, at(a, i * row), min(ROWS, rows - i), row, step, chunk, jump, b, s, 0, at(c, i * width))
 
 
 @jit

@@ -8,7 +8,7 @@ import math
 from ..penalties import EPSILON
 from ..plan import DENSE
 from .batch import SUM, get_row, own_rows, private
-from .cache import inline, jit
+from .cache import inline, jit, routine
 from .intrinsics import at, cast, outlined, pointer, view
 from .layout import NORM_BLOCK
 from .matmul import blocks, share
@@ -27,7 +27,7 @@ def _penalty(w, rows, step, wide, l1, l2):
     return l1 * sizes + l2 * squares
 
 
-@jit
+@routine
 def sum_penalties(like, job, ops, team):
     """This thread's share of the penalties: one number for each panel of each kernel and bias, which must not change
     meanwhile."""
@@ -47,8 +47,8 @@ def sum_penalties(like, job, ops, team):
                 view(at(out, op.first_panel + j), 1)[0] = total
 
 
-@jit
-def total_penalty(job, ops):
+@routine
+def total_penalty(job, ops) -> float:
     """The sum of those numbers, in order."""
     total = 0.0
     for number in range(job.n_ops):
@@ -60,7 +60,7 @@ def total_penalty(job, ops):
     return total
 
 
-@jit
+@routine
 def add_slope(w, l1, l2, g):
     """Add the derivative of the penalty on w to g.
 
@@ -74,12 +74,12 @@ def add_slope(w, l1, l2, g):
         g[k] += twice * w[k] + (one if w[k] > zero else -one if w[k] < zero else zero)
 
 
-@jit
+@routine
 def add_activities(like, job, ops, rows, high, team):
     """Add the penalties on the outputs of every operation to the losses of this thread's rows."""
     outlined()
     first, last = own_rows(like, rows, team)
-    spare, columns = private(like, job, team)[3], 1 + job.n_metrics
+    spare, columns = private(like, job, team)[1], 1 + job.n_metrics
     for number in range(job.n_ops):
         op = ops[number]
         if op.activity_l1 != 0.0 or op.activity_l2 != 0.0:
@@ -101,7 +101,7 @@ def _bound_norm(w, column, panel, low, high):
         w[k] *= factor
 
 
-@jit
+@routine
 def constrain(like, job, ops, team):
     """Hold the kernels to their constraints; this thread's share of the panels."""
     outlined()
@@ -127,7 +127,7 @@ def own_kernel(op):
     return op.n_in * op.n_out if op.source < 0 else 0
 
 
-@jit
+@routine
 def sum_squares(like, job, ops, team):
     """This thread's share of the partial sums of squares of every kernel's and every bias's gradient."""
     outlined()
@@ -147,13 +147,11 @@ def sum_squares(like, job, ops, team):
                 part += count
 
 
-@jit
-def clip_factors(job, ops, number):
-    """What the gradients of operation `number`'s kernel and bias are multiplied by."""
-    if job.clip_norm == 0.0:
-        return 1.0, 1.0
+@routine
+def clip_factor(job, ops, number, of_bias) -> float:
+    """What the gradient of operation `number`'s kernel, or of its bias, is multiplied by."""
     parts, part = pointer(SUM, job.squares), 0
-    whole, of_w, of_b = 0.0, 0.0, 0.0
+    whole, own = 0.0, 0.0
     for i in range(job.n_ops):
         op = ops[i]
         if op.code == DENSE:
@@ -166,13 +164,16 @@ def clip_factors(job, ops, number):
                 there += b[k]
             whole += here + there
             if i == number:
-                of_w, of_b = here, there
+                own = there if of_bias else here
             part += count + more
-    if job.clip_global:
-        of_w, of_b = whole, whole
-    return _factor(math.sqrt(of_w), job.clip_norm), _factor(math.sqrt(of_b), job.clip_norm)
-
-
-@jit
-def _factor(norm, limit):
+    norm, limit = math.sqrt(whole if job.clip_global else own), job.clip_norm
     return 1.0 if norm <= limit else limit / norm + (norm - norm)
+
+
+@routine
+def clip_values(g, limit):
+    """Cut the values of g at -limit and limit."""
+    outlined()
+    high = cast(g[0], limit)
+    for k in range(len(g)):
+        g[k] = high if g[k] > high else -high if g[k] < -high else g[k]  # NaN stays

@@ -5,19 +5,25 @@ is done by the same thread while the numbers are in its cache. Threads meet wher
 """
 
 from ..plan import DENSE
-from .activations import LINEAR, activate, activate_grad, drop, dropout_key
 from .batch import LOSS_GRAD, UPDATE, get_row, own_rows, private, put_row, wait
-from .cache import inline, jit
-from .intrinsics import at, cast, outlined, pointer, view
-from .matmul import blocks, multiply, panel_of, part_of, share, tall, turn_rows
+from .cache import inline, routine
+from .intrinsics import at, call, cast, outlined, pointer, view
+from .matmul import blocks, panel_of, part_of, share, tall, turn_rows
 from .microkernel import ROWS, read_vector, turn, vector_size
-from .noise import noise
-from .penalties import add_slope, clip_factors
-from .weights import weight_gradients
 
 
 @inline
-def _finish_forward(like, job, op, key, j, first, last, high):
+def _disturb(like, job, op, number, step, row, column, rows, columns, apart, stddev, p):
+    """Dropout and noise on rows of values or of gradients at p, where gradients follow."""
+    if job.mode <= LOSS_GRAD:
+        if op.threshold >= 0:
+            call(job.drop_rows, (like, job, op, number, step, row, column, rows, columns, apart, p))
+        if stddev != 0.0 or op.gaussian_dropout != 0.0:
+            call(job.noise_rows, (like, job, op, number, step, row, column, rows, columns, apart, stddev, p))
+
+
+@inline
+def _finish_forward(like, job, op, number, step, j, first, last, high):
     """Rows first..last of panel j: from the pre-activation to the output, for all but rowwise activations.
 
     Shapes: z, y (high, panel).
@@ -27,47 +33,27 @@ def _finish_forward(like, job, op, key, j, first, last, high):
     scratch = pointer(like, job.scratch)
     place, size = (j * high + first) * op.panel, (last - first) * op.panel
     y = at(scratch, op.y + place)
-    if op.activation != LINEAR:
-        activate(op.activation, cast(like, op.alpha), view(at(scratch, op.z + place), size), view(y, size))
-    _drop_rows(like, job, op, key, j, first, last, y)
-    _noise_rows(like, job, op, key, j, first, last, op.gaussian_noise, y)
+    if op.activate:
+        call(op.activate, (cast(like, op.alpha), view(at(scratch, op.z + place), size), view(y, size)))
+    columns = min(op.panel, op.n_out - j * op.panel)
+    _disturb(like, job, op, number, step, first, j * op.panel, last - first, columns, op.panel, op.gaussian_noise, y)
 
 
-@inline
-def _noise_rows(like, job, op, key, j, first, last, stddev, y):
-    """Noise on rows first..last of panel j, which begin at y, where gradients follow; or on the gradients."""
-    if (stddev != 0.0 or op.gaussian_dropout != 0.0) and job.mode <= LOSS_GRAD:
-        columns = min(op.panel, op.n_out - j * op.panel)
-        for i in range(first, last):
-            line = view(at(y, (i - first) * op.panel), columns)
-            noise(key, cast(like, stddev), cast(like, op.gaussian_dropout), i * op.n_out + j * op.panel, line)
-
-
-@inline
-def _drop_rows(like, job, op, key, j, first, last, y):
-    """Dropout of rows first..last of panel j, which begin at y, where gradients follow."""
-    if op.threshold >= 0 and job.mode <= LOSS_GRAD:
-        columns = min(op.panel, op.n_out - j * op.panel)
-        for i in range(first, last):
-            line = view(at(y, (i - first) * op.panel), columns)
-            drop(key, op.threshold, cast(like, op.scale), i * op.n_out + j * op.panel, line)
-
-
-@inline
-def _rowwise_forward(like, job, op, key, rows, high, team):
+@routine
+def rowwise_forward(like, job, op, number, step, rows, high, team):
     """What `_finish_forward` does, for activations of whole rows."""
-    scratch, spare = pointer(like, job.scratch), private(like, job, team)[3]
+    outlined()
+    scratch, spare = pointer(like, job.scratch), private(like, job, team)[1]
     out, n = at(spare, job.widest), op.n_out
     first, last = own_rows(like, rows, team)
     for i in range(first, last):
         get_row(like, at(scratch, op.z), high, op.panel, i, n, spare)
-        activate(op.activation, cast(like, op.alpha), view(spare, n), view(out, n))
-        if op.threshold >= 0 and job.mode <= LOSS_GRAD:
-            drop(key, op.threshold, cast(like, op.scale), i * n, view(out, n))
+        call(op.activate, (cast(like, op.alpha), view(spare, n), view(out, n)))
+        _disturb(like, job, op, number, step, i, 0, 1, n, n, op.gaussian_noise, out)
         put_row(like, out, high, op.panel, i, n, at(scratch, op.y))
 
 
-@jit
+@routine
 def forward(like, job, ops, x, rows, high, step, team):
     """Run the operations first..last of the job on the gathered rows; with dropout where gradients follow.
 
@@ -79,7 +65,7 @@ def forward(like, job, ops, x, rows, high, step, team):
     scratch, params = pointer(like, job.scratch), pointer(like, job.params)
     for number in range(job.first, job.last + 1):
         op = ops[number]
-        key, panel, panels = dropout_key(job.seed, step, number), op.panel, blocks(op.n_out, op.panel)
+        panel, panels = op.panel, blocks(op.n_out, op.panel)
         z = at(scratch, op.z)
         if op.code == DENSE:
             deep = blocks(op.n_in, ROWS) * ROWS
@@ -91,13 +77,13 @@ def forward(like, job, ops, x, rows, high, step, team):
                 for j in range(first // tiles, blocks(last, tiles)):
                     start, end = part_of(first, last, j, tiles)
                     r, s = top + start * ROWS, min(top + end * ROWS, below)
-                    multiply(
+                    call(job.multiply, (
                         at(x, r * op.panel_in), op.panel_in, 1, op.panel_in, high * op.panel_in, s - r,
                         at(params, op.w + j * deep * panel), panel, op.n_in, at(params, op.b + j * panel),
                         at(z, (j * high + r) * panel),
-                    )  # fmt: skip
+                    ))  # fmt: skip
                     if not op.rowwise:
-                        _finish_forward(like, job, op, key, j, r, s, high)
+                        _finish_forward(like, job, op, number, step, j, r, s, high)
         else:
             first, last = own_rows(like, rows, team)
             for j in range(panels):
@@ -105,16 +91,16 @@ def forward(like, job, ops, x, rows, high, step, team):
                 for k in range(0, (last - first) * panel, vector_size(like)):
                     read_vector(at(x, place + k), like, at(z, place + k))
                 if not op.rowwise:
-                    _finish_forward(like, job, op, key, j, first, last, high)
+                    _finish_forward(like, job, op, number, step, j, first, last, high)
         wait(job, team)
         if op.rowwise:
-            _rowwise_forward(like, job, op, key, rows, high, team)
+            call(job.rowwise_forward, (like, job, op, number, step, rows, high, team))
             wait(job, team)
         x = at(scratch, op.y)
 
 
-@jit
-def _finish_backward(like, job, op, key, j, first, last, rows, high, across):
+@routine
+def finish_backward(like, job, op, number, step, j, first, last, rows, high, across):
     """Rows first..last of panel j of d: from the gradient by the output to that by the pre-activation, for all but
     rowwise activations; then into the transpose, in panels `across` wide, where somebody needs it.
 
@@ -127,14 +113,14 @@ def _finish_backward(like, job, op, key, j, first, last, rows, high, across):
     place = (j * high + first) * op.panel
     d, size = at(scratch, op.d + place), (last - first) * op.panel
     if not op.rowwise:
-        _drop_rows(like, job, op, key, j, first, last, d)
-        _noise_rows(like, job, op, key, j, first, last, 0.0, d)
+        columns = min(op.panel, op.n_out - j * op.panel)
+        _disturb(like, job, op, number, step, first, j * op.panel, last - first, columns, op.panel, 0.0, d)
         if op.activity_l1 != 0.0 or op.activity_l2 != 0.0:
             y = view(at(scratch, op.y + place), size)
-            add_slope(y, op.activity_l1 / rows, op.activity_l2 / rows, view(d, size))
-        if op.activation != LINEAR:
+            call(job.add_slope, (y, op.activity_l1 / rows, op.activity_l2 / rows, view(d, size)))
+        if op.activate_grad:
             z = view(at(scratch, op.z + place), size)
-            activate_grad(op.activation, cast(like, op.alpha), z, view(d, size), z)
+            call(op.activate_grad, (cast(like, op.alpha), z, view(d, size), z))
     if op.turned >= 0:
         wide = blocks(op.n_out, op.panel) * op.panel
         # `turn_rows` counts rows from the beginning of the panel.
@@ -142,32 +128,39 @@ def _finish_backward(like, job, op, key, j, first, last, rows, high, across):
         turn_rows(start, op.panel, first, last, across, wide, at(scratch, op.turned + j * op.panel * across))
 
 
-@jit
-def rows_backward(like, job, op, number, step, rows, high, team):
-    """`_finish_backward` of this thread's rows, complete in every column."""
+@routine
+def rowwise_backward(like, job, op, number, step, rows, high, team):
+    """What `finish_backward` does before the transpose, for activations of whole rows."""
     outlined()
     first, last = own_rows(like, rows, team)
-    key, across = dropout_key(job.seed, step, number), panel_of(rows, vector_size(like))
+    spare = private(like, job, team)[1]
+    z, d, scratch, n = spare, at(spare, job.widest), pointer(like, job.scratch), op.n_out
+    for i in range(first, last):
+        get_row(like, at(scratch, op.z), high, op.panel, i, n, z)
+        get_row(like, at(scratch, op.d), high, op.panel, i, n, d)
+        _disturb(like, job, op, number, step, i, 0, 1, n, n, 0.0, d)
+        if op.activity_l1 != 0.0 or op.activity_l2 != 0.0:
+            y = at(spare, 2 * job.widest)
+            get_row(like, at(scratch, op.y), high, op.panel, i, n, y)
+            call(job.add_slope, (view(y, n), op.activity_l1 / rows, op.activity_l2 / rows, view(d, n)))
+        room = view(at(spare, 2 * job.widest), n)
+        call(op.activate_grad, (cast(like, op.alpha), view(z, n), view(d, n), room))
+        put_row(like, d, high, op.panel, i, n, at(scratch, op.d))
+
+
+@routine
+def rows_backward(like, job, op, number, step, rows, high, team):
+    """`finish_backward` of this thread's rows, complete in every column."""
+    outlined()
+    first, last = own_rows(like, rows, team)
     if op.rowwise:
-        spare = private(like, job, team)[3]
-        z, d, scratch, n = spare, at(spare, job.widest), pointer(like, job.scratch), op.n_out
-        for i in range(first, last):
-            get_row(like, at(scratch, op.z), high, op.panel, i, n, z)
-            get_row(like, at(scratch, op.d), high, op.panel, i, n, d)
-            if op.threshold >= 0:
-                drop(key, op.threshold, cast(like, op.scale), i * n, view(d, n))
-            if op.activity_l1 != 0.0 or op.activity_l2 != 0.0:
-                y = at(spare, 2 * job.widest)
-                get_row(like, at(scratch, op.y), high, op.panel, i, n, y)
-                add_slope(view(y, n), op.activity_l1 / rows, op.activity_l2 / rows, view(d, n))
-            room = view(at(spare, 2 * job.widest), n)
-            activate_grad(op.activation, cast(like, op.alpha), view(z, n), view(d, n), room)
-            put_row(like, d, high, op.panel, i, n, at(scratch, op.d))
+        call(job.rowwise_backward, (like, job, op, number, step, rows, high, team))
+    across = panel_of(rows, vector_size(like))
     for j in range(blocks(op.n_out, op.panel)):
-        _finish_backward(like, job, op, key, j, first, last, rows, high, across)
+        call(job.finish_backward, (like, job, op, number, step, j, first, last, rows, high, across))
 
 
-@jit
+@routine
 def input_gradients(like, job, op, below, number, step, rows, high, team):
     """From d of a dense operation to d of the one below, number `number`, as (W D^T)^T.
 
@@ -177,27 +170,26 @@ def input_gradients(like, job, op, below, number, step, rows, high, team):
     """
     outlined()
     scratch, params = pointer(like, job.scratch), pointer(like, job.params)
-    block, zeros, _, _ = private(like, job, team)
+    block, zeros = private(like, job, team)[0], pointer(like, job.zeros)
     lanes = vector_size(like)
     across, panel_in, deep = panel_of(rows, lanes), op.panel_in, blocks(op.n_in, ROWS) * ROWS
     wide = blocks(op.n_out, op.panel) * op.panel
-    key = dropout_key(job.seed, step, number)
     count = blocks(rows, across)
     first, last = share(blocks(op.n_in, panel_in) * count, team)
     for task in range(first, last):
         q, p = task // count, task % count
-        multiply(
+        call(job.multiply, (
             at(params, op.w + q * panel_in * op.panel), op.panel, 1, op.panel, deep * op.panel,
             min(panel_in, op.n_in - q * panel_in), at(scratch, op.turned + p * wide * across), across, op.n_out, zeros,
             block,
-        )  # fmt: skip
+        ))  # fmt: skip
         top, bottom = p * across, min(rows, p * across + across)
         place = at(scratch, below.d + (q * high + top) * panel_in)
         for r in range(0, bottom - top, lanes):
             for c in range(0, panel_in, lanes):
                 turn(at(block, c * across + r), across, at(place, r * panel_in + c), panel_in)
         if not below.rowwise:
-            _finish_backward(like, job, below, key, q, top, bottom, rows, high, across)
+            call(job.finish_backward, (like, job, below, number, step, q, top, bottom, rows, high, across))
 
 
 @inline
@@ -211,27 +203,27 @@ def _hand_down(like, job, op, below, rows, high, team):
             read_vector(at(scratch, op.d + place + k), like, at(scratch, below.d + place + k))
 
 
-@inline
-def backward(like, job, ops, x, rows, high, step, mode, team):
+@routine
+def backward(like, job, ops, x, constants, rows, high, step, mode, team):
     """Gradients of all operations from the last output's, which `loss` left, each used as the mode says.
 
     The weights of an operation change after everybody has read them for the operation below.
     """
+    outlined()
     number = job.n_ops - 1
     while number >= job.lowest:
         op = ops[number]
         if number > job.lowest and mode != UPDATE:
             below = ops[number - 1]
             if op.code == DENSE:
-                input_gradients(like, job, op, below, number - 1, step, rows, high, team)
+                call(job.input_gradients, (like, job, op, below, number - 1, step, rows, high, team))
             else:
                 _hand_down(like, job, op, below, rows, high, team)
             wait(job, team)
             if op.code != DENSE or below.rowwise:
-                rows_backward(like, job, below, number - 1, step, rows, high, team)
+                call(job.rows_backward, (like, job, below, number - 1, step, rows, high, team))
                 wait(job, team)
         if op.code == DENSE:
             inputs = at(pointer(like, job.scratch), ops[number - 1].y) if number > 0 else x
-            of_w, of_b = clip_factors(job, ops, number) if mode == UPDATE else (1.0, 1.0)
-            weight_gradients(like, job, op, mode, of_w, of_b, inputs, rows, high, team)
+            call(job.weight_gradients, (like, job, ops, number, mode, inputs, constants, rows, high, team))
         number -= 1

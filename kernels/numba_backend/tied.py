@@ -4,13 +4,13 @@ They have a copy in the packed vector, which follows each update, and a gradient
 other's before one. Arguments as in `batch`.
 """
 
-from .cache import jit
+from .cache import routine
 from .intrinsics import at, outlined, pointer, view
 from .matmul import blocks, share
 from .microkernel import ROWS
 
 
-@jit
+@routine
 def refresh_tied(like, job, ops, team):
     """The copies anew from their sources, which must not change meanwhile; this thread's share."""
     outlined()
@@ -31,7 +31,7 @@ def refresh_tied(like, job, ops, team):
                         line[c] = column[c * width]
 
 
-@jit
+@routine
 def add_tied(like, job, ops, team):
     """Add the gradients of the copies to those of their sources; this thread's share."""
     outlined()

@@ -5,39 +5,30 @@ Arguments as in `batch`.
 
 import numpy as np
 
-from .batch import LOSS_GRAD, SUM, TRAIN, UPDATE, private
-from .cache import inline, jit
-from .intrinsics import at, cast, outlined, pointer, view
-from .layout import CONSTANTS
+from .batch import LOSS_GRAD, TRAIN, UPDATE, private
+from .cache import inline, routine
+from .intrinsics import at, call, cast, outlined, pointer, value_of, view
 from .matmul import blocks, part_of, share
 from .microkernel import ROWS, tile
-from .optimizers import SGD, apply, constants
-from .penalties import add_slope
+from .optimizers import CONSTANTS
 
 # Rows of a batch that plain gradient descent adds to W one by one: few enough terms that W loses no digits.
 FEW = 4
 
 
-@inline
-def prepare(like, job, rate, t, team):
-    """Fill in this thread's copy of the optimiser's constants for step `t`."""
-    numbers = private(like, job, team)[2]
-    constants(job.optimizer, view(pointer(SUM, job.hyper), 8), rate, t, view(numbers, CONSTANTS - 1))
+@routine
+def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, team):
+    """Gradient of one dense operation, used as the mode says: to update, to be stored; or (UPDATE) read instead.
 
-
-@jit
-def weight_gradients(like, job, op, mode, of_w, of_b, x, rows, high, team):
-    """Gradient of one dense operation, used as the mode says: to update, to be stored; or (UPDATE) read instead, with
-    the factors of_w and of_b for kernel and bias.
-
-    Shapes: x (rows, n_in), d (rows, n_out); gradient, W (n_in, n_out).
+    Shapes: x (rows, n_in), d (rows, n_out); gradient, W (n_in, n_out); constants (CONSTANTS,).
     Layout: x and d in panels, gradient flat, W and state packed; a tile is one piece of each packed vector.
     Aliasing: none.
     """
     outlined()
     scratch, params = pointer(like, job.scratch), pointer(like, job.params)
-    block, zeros, numbers, spare = private(like, job, team)
-    one, panel, panel_in = at(numbers, CONSTANTS - 1), op.panel, op.panel_in
+    block, spare = private(like, job, team)
+    op, zeros, numbers = ops[number], pointer(like, job.zeros), view(constants, CONSTANTS)
+    one, panel, panel_in = at(constants, CONSTANTS - 1), op.panel, op.panel_in
     deep, panels = blocks(op.n_in, ROWS) * ROWS, blocks(op.n_out, panel)
     # Tiles do not cross panels of x. A bias is one more tile of its panel of W, of one row.
     across = blocks(panel_in, ROWS)
@@ -46,13 +37,17 @@ def weight_gradients(like, job, op, mode, of_w, of_b, x, rows, high, team):
         tiles = 0  # the kernel is another's
     per_panel = tiles + 1 if op.flat_b >= 0 else tiles
     plain = not op.penalized and job.clip_value == 0.0 and op.kernel_decay == 0.0 and op.bias_decay == 0.0
-    direct = mode == TRAIN and job.optimizer == SGD and rows <= FEW and plain
+    direct = mode == TRAIN and job.sgd and rows <= FEW and plain
+    of_w, of_b = 1.0, 1.0
+    if mode == UPDATE and job.clip_norm > 0.0:
+        of_w = value_of(job.clip_factor, (job, ops, number, 0))
+        of_b = value_of(job.clip_factor, (job, ops, number, 1))
     first, last = share(per_panel * panels, team)
     for j in range(first // per_panel, blocks(last, per_panel)):
         low, end = part_of(first, last, j, per_panel)
         columns, d = min(panel, op.n_out - j * panel), at(scratch, op.d + j * high * panel)
         if direct:
-            rate, scaled, given = -view(numbers, 1)[0], view(spare, rows * panel), view(d, rows * panel)
+            rate, scaled, given = -numbers[0], view(spare, rows * panel), view(d, rows * panel)
             for k in range(rows * panel):
                 scaled[k] = rate * given[k]
         q, r = low // across, low % across * ROWS
@@ -80,31 +75,26 @@ def weight_gradients(like, job, op, mode, of_w, of_b, x, rows, high, team):
             w, g = view(old, size), view(block, size)
             if mode == UPDATE:
                 copy_block(flat, op.n_out, block, panel, height, columns)
-                factor = of_b if is_bias else of_w
-                if factor != 1.0:
+                if job.clip_norm > 0.0:
+                    factor = cast(like, of_b if is_bias else of_w)
                     for k in range(size):
-                        g[k] *= cast(like, factor)
+                        g[k] *= factor
             else:
                 tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
                 if op.penalized:
                     l1, l2 = (op.bias_l1, op.bias_l2) if is_bias else (op.kernel_l1, op.kernel_l2)
-                    add_slope(w, l1, l2, g)
+                    call(job.add_slope, (w, l1, l2, g))
             if mode == LOSS_GRAD:
                 copy_block(block, panel, flat, op.n_out, height, columns)
             else:
                 if job.clip_value > 0.0:
-                    _clip(g, cast(like, job.clip_value))
+                    call(job.clip_values, (g, job.clip_value))
                 state = at(pointer(like, job.state), place)
                 m, v = view(state, size), view(at(state, job.packed), size)
                 decay = op.bias_decay if is_bias else op.kernel_decay
-                apply(job.optimizer, view(numbers, CONSTANTS), decay, w, m, v, g)
-
-
-@jit
-def _clip(g, limit):
-    outlined()
-    for k in range(len(g)):
-        g[k] = limit if g[k] > limit else -limit if g[k] < -limit else g[k]  # NaN stays
+                if decay != 0.0:
+                    call(job.decay_weights, (numbers, decay, w))
+                call(job.apply, (numbers, w, m, v, g))
 
 
 @inline

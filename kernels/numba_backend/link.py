@@ -1,0 +1,72 @@
+"""Which routines a network needs for what it is asked to do: compiled or loaded here, and written into its records."""
+
+from ..activations import ACTIVATIONS
+from ..losses import LOSSES, METRICS
+from ..optimizers import OPTIMIZERS
+from ..plan import OP_ACTIVATION
+from . import activations, batch, losses, matmul, noise, optimizers, penalties, step, tied, weights
+from .batch import FORWARD, LOSS_GRAD, TRAIN, UPDATE
+
+
+def activation(code, dtype, gradient=False):
+    """The address of an activation's routine, or of its gradient's; 0 for the linear one, which needs none."""
+    name = ACTIVATIONS[code].name
+    return 0 if name == "linear" else activations.ROUTINES[name][gradient].address(dtype)
+
+
+def loss(code, dtype):
+    """The address of a loss's routine."""
+    return losses.LOSS_ROUTINES[LOSSES[code].name].address(dtype)
+
+
+def link(workspace, mode):
+    """Complete the records of a workspace for a mode."""
+    if mode in workspace.linked:
+        return
+    plan, job, ops = workspace.plan, workspace.job[0], workspace.ops
+    dtype, metrics = plan.dtype, [losses.METRIC_ROUTINES[METRICS[code].name] for code in plan.metrics]
+    needed = {}
+    if mode != UPDATE:
+        needed |= {"gather": batch.gather, "forward": step.forward, "multiply": matmul.multiply}
+        if ops["rowwise"].any():
+            needed["rowwise_forward"] = step.rowwise_forward
+        for op, code in zip(ops, plan.ops[:, OP_ACTIVATION], strict=True):
+            op["activate"] = activation(code, dtype)
+            if mode <= LOSS_GRAD:
+                op["activate_grad"] = activation(code, dtype, gradient=True)
+    if mode not in (UPDATE, FORWARD):
+        needed["loss"] = batch.loss
+        job["loss_row"] = loss(plan.loss, dtype)
+        workspace.metrics[:] = [routine.address(dtype) for routine in metrics]
+        if job["penalized"]:
+            needed |= {name: getattr(penalties, name) for name in ("add_activities", "sum_penalties", "total_penalty")}
+    if mode <= LOSS_GRAD:
+        names = "rows_backward finish_backward input_gradients"
+        needed |= {name: getattr(step, name) for name in names.split()}
+        if ops["rowwise"].any():
+            needed["rowwise_backward"] = step.rowwise_backward
+        if (ops["threshold"] >= 0).any():
+            needed["drop_rows"] = noise.drop_rows
+        if ops["gaussian_noise"].any() or ops["gaussian_dropout"].any():
+            needed["noise_rows"] = noise.noise_rows
+        if job["penalized"]:
+            needed["add_slope"] = penalties.add_slope
+        if job["tied"]:
+            needed["add_tied"] = tied.add_tied
+    if mode <= UPDATE:
+        needed |= {"backward": step.backward, "weight_gradients": weights.weight_gradients}
+    if mode in (TRAIN, UPDATE):
+        needed["apply"] = optimizers.ROUTINES[OPTIMIZERS[plan.optimizer].name]
+        if ops["kernel_decay"].any() or ops["bias_decay"].any():
+            needed["decay_weights"] = optimizers.decay_weights
+        if job["clip_norm"]:
+            needed |= {"sum_squares": penalties.sum_squares, "clip_factor": penalties.clip_factor}
+        if job["clip_value"]:
+            needed["clip_values"] = penalties.clip_values
+        if job["constrained"]:
+            needed["constrain"] = penalties.constrain
+        if job["tied"]:
+            needed["refresh_tied"] = tied.refresh_tied
+    for name, routine in needed.items():
+        job[name] = routine.address(dtype)
+    workspace.linked.add(mode)

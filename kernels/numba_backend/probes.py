@@ -1,0 +1,100 @@
+"""The inner routines on the caller's matrices, for tests and benchmarks: what a step runs, and nothing else.
+
+`job` has what a routine needs: a is op(A) or z, b is op(B), dy or the target; every thread enters.
+"""
+
+import numpy as np
+
+from .batch import LABEL, private, wait
+from .cache import routine
+from .intrinsics import at, call, cast, outlined, pointer, value_of, view
+from .matmul import blocks, pack, panel_of, share, tall
+from .microkernel import vector_size
+from .weights import copy_block
+
+
+@routine
+def product(like, job, ops, team):
+    """out = op(A) op(B), as a step makes its products: B in panels, A too where it comes transposed.
+
+    Shapes: op(A) (m, k), op(B) (k, n), out (m, n).
+    Layout: the caller's matrices are contiguous.
+    Aliasing: none.
+    """
+    outlined()
+    m, k, n, lanes = job.m, job.k, job.n, vector_size(like)
+    a, b, out, right = pointer(like, job.a), pointer(like, job.b), pointer(like, job.out), pointer(like, job.scratch)
+    width, across = panel_of(n, lanes), panel_of(m, lanes)
+    panels, left = blocks(n, width), at(right, job.right)
+    first, last = share(panels, team)
+    for j in range(first, last):
+        pack(b, 1 if job.trans_b else n, k if job.trans_b else 1, k, n, width, j, right)
+    if job.trans_a:
+        first, last = share(blocks(m, across), team)
+        for j in range(first, last):
+            pack(a, m, 1, k, m, across, j, left)
+    wait(job, team)
+    block, zeros = private(like, job, team)[0], pointer(like, job.zeros)
+    height = blocks(tall(k, job.itemsize), across) * across
+    for top in range(0, m, height):
+        tasks = blocks(min(height, m - top), across)
+        first, last = share(panels * tasks, team)
+        for task in range(first, last):
+            j, i = task // tasks, top + task % tasks * across
+            rows, columns = min(across, m - i), min(width, n - j * width)
+            if job.trans_a:
+                a_tile, row, step = at(left, i * k), 1, across
+            else:
+                a_tile, row, step = at(a, i * k), k, 1
+            b_panel = at(right, j * k * width)
+            call(job.multiply, (a_tile, row, step, k, 0, rows, b_panel, width, k, zeros, block))
+            copy_block(block, width, at(out, i * n + j * width), n, rows, columns)
+
+
+@routine
+def activated_rows(like, job, ops, team):
+    """out = activation(a), a row at a time.
+
+    Shapes: a, out (m, k).
+    Layout: contiguous.
+    Aliasing: none.
+    """
+    first, last = share(job.m, team)
+    for i in range(first, last):
+        z, y = view(at(pointer(like, job.a), i * job.k), job.k), view(at(pointer(like, job.out), i * job.k), job.k)
+        call(job.activate_row, (cast(like, job.alpha), z, y))
+
+
+@routine
+def activation_gradients(like, job, ops, team):
+    """out = b times the derivative of the activation at a, a row at a time.
+
+    Shapes: a, b, out (m, k).
+    Layout: contiguous.
+    Aliasing: none.
+    """
+    n, scratch = job.k, view(pointer(like, job.scratch), job.k)
+    for i in range(job.m if team[0] == 0 else 0):
+        z, d = view(at(pointer(like, job.a), i * n), n), at(pointer(like, job.out), i * n)
+        copy_block(at(pointer(like, job.b), i * n), n, d, n, 1, n)
+        call(job.activate_row, (cast(like, job.alpha), z, view(d, n), scratch))
+
+
+@routine
+def loss_rows(like, job, ops, team):
+    """out = gradient of the loss of each row, sums = the losses.
+
+    Shapes: a, out (m, k); b (m, k), or (m,) int32; sums (m,).
+    Layout: contiguous.
+    Aliasing: none.
+    """
+    n = job.k
+    for i in range(job.m if team[0] == 0 else 0):
+        z, place = view(at(pointer(like, job.a), i * n), n), view(at(pointer(like, job.out), i * n), n)
+        label, target = np.int64(0), z
+        if job.labels:
+            label = np.int64(view(at(pointer(LABEL, job.b), i), 1)[0])
+        else:
+            target = view(at(pointer(like, job.b), i * n), n)
+        value = value_of(job.loss_row, (cast(like, job.alpha), z, target, label, place))
+        view(at(pointer(like, job.sums), i), 1)[0] = cast(like, value)
