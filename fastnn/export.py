@@ -5,28 +5,43 @@ import math
 import numpy as np
 
 from . import files
-from .layers import Activation, BatchNormalization, Dense, Dropout, Flatten, Input, LayerNormalization
+from .layers import (
+    Activation,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    Input,
+    LayerNormalization,
+    MaskingNoise,
+    TiedDense,
+)
+from .scaling import InputScaling, MinMax, Normalization, Rescaling
 
 __all__ = ["from_torch_state_dict", "to_onnx", "to_torch_state_dict"]
 
 _NORMS = (BatchNormalization, LayerNormalization)
-_LAYERS = (Input, Flatten, Dropout, Dense, Activation, *_NORMS)
+_IN_TORCH = (Input, Flatten, Dropout, GaussianDropout, GaussianNoise, MaskingNoise, Dense, Activation, *_NORMS)
+_IN_ONNX = (*_IN_TORCH, TiedDense, Rescaling, Normalization, MinMax)
 _OPSET = 17
 
 
-def _checked(model):
+def _checked(model, supported):
     model._need_built()
     for layer in model._layers:
-        if type(layer) not in _LAYERS:
-            names = ", ".join(cls.__name__ for cls in _LAYERS)
+        if not isinstance(layer, supported):
+            names = ", ".join(cls.__name__ for cls in supported)
             raise ValueError(f"{layer!r} cannot be exported; supported are {names}")
+    model._pull()
     return model._layers
 
 
 def _modules(model, names):
     """Return the layers with weights, and the name of the PyTorch module of each."""
     position, found, default = 0, [], []
-    for layer in _checked(model):
+    for layer in _checked(model, _IN_TORCH):
         if isinstance(layer, (Dense, *_NORMS)):
             found.append(layer)
             default.append(str(position))
@@ -89,8 +104,8 @@ def to_torch_state_dict(model, path, names=None):
     path : path-like
     names : list of str, optional
         Name of the module of every layer with weights, such as ``["fc1", "fc2"]``. By default those in a
-        ``torch.nn.Sequential`` with a module for every layer but `Input`, and one for every activation that is not
-        linear: ``"0"``, ``"2"`` for ``Linear, ReLU, Linear``.
+        ``torch.nn.Sequential`` with a module for every layer but `Input` (``Identity`` for noise), and one for every
+        activation that is not linear: ``"0"``, ``"2"`` for ``Linear, ReLU, Linear``.
 
     Raises
     ------
@@ -142,9 +157,10 @@ _SIMPLE = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "So
 
 
 def to_onnx(model, path):
-    """Write the model as ONNX, for inference: float32 (n, ...) in, (n, outputs) out, with any n.
+    """Write the model as ONNX, for inference: float32 (n, ...) in, (n, ...) out, with any n.
 
-    Dropout is left out, as in `predict`. uint8 inputs have to be converted and scaled by the caller.
+    Dropout and noise are left out, as in `predict`; layers that scale inputs and `TiedDense` are there. uint8 inputs
+    have to be converted, and scaled where the model does so without a layer, by the caller.
 
     Parameters
     ----------
@@ -164,7 +180,7 @@ def to_onnx(model, path):
     except ImportError:
         raise ImportError('to_onnx needs onnx: pip install ".[onnx]" in the clone, or pip install onnx') from None
 
-    layers = _checked(model)
+    layers = _checked(model, _IN_ONNX)
     nodes, constants = [], []
     shape = model._input_shape
     float32 = onnx.TensorProto.FLOAT
@@ -202,25 +218,35 @@ def to_onnx(model, path):
     if len(shape) > 1:
         at = node("Flatten", at, axis=1)
     for layer in layers:
-        if isinstance(layer, Dense):
-            at = node("MatMul", at, constant(layer.get_weights()[0].astype(np.float32)))
+        if isinstance(layer, (Dense, TiedDense)):
+            tied = isinstance(layer, TiedDense)
+            kernel, *bias = [layer._source.get_weights()[0].T, *layer.get_weights()] if tied else layer.get_weights()
+            at = node("MatMul", at, constant(kernel.astype(np.float32)))
             if layer.use_bias:
-                at = node("Add", at, constant(layer.get_weights()[1].astype(np.float32)))
+                at = node("Add", at, constant(bias[0].astype(np.float32)))
             at = activation(layer.activation, None, at)
         elif isinstance(layer, _NORMS):
             gamma, beta, moving = _affine(layer)
             kind, more = ("BatchNormalization", {}) if moving else ("LayerNormalization", {"axis": -1})
             values = [constant(value.astype(np.float32)) for value in (gamma, beta, *moving)]
             at = node(kind, at, *values, epsilon=layer.epsilon, **more)
+        elif isinstance(layer, InputScaling):
+            factor, (before, after) = layer.factors(model._scaling_shape(shape))
+            for kind, number in (("Sub", before), ("Mul", factor), ("Add", after)):
+                at = node(kind, at, constant(np.float32(number)))
         elif isinstance(layer, Activation):
             at = activation(layer.activation, layer.alpha, at)
-    node("Identity", at)
+    out = model.output_shape[1:]
+    if len(out) > 1:
+        node("Reshape", at, constant(np.array([-1, *out], np.int64)))
+    else:
+        node("Identity", at)
     nodes[-1].output[0] = "y"
     graph = helper.make_graph(
         nodes,
         model.name,
         [helper.make_tensor_value_info("x", float32, ["n", *shape])],
-        [helper.make_tensor_value_info("y", float32, ["n", model._outputs])],
+        [helper.make_tensor_value_info("y", float32, ["n", *out])],
         constants,
     )
     opset = helper.make_opsetid("", _OPSET)

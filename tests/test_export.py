@@ -6,7 +6,22 @@ from fastnn.kernels.activations import BY_NAME
 from safetensors.numpy import load_file, save_file
 
 import fastnn
-from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Flatten, LayerNormalization
+from fastnn import keras
+from fastnn.layers import (
+    Activation,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    LayerNormalization,
+    MaskingNoise,
+    MinMax,
+    Normalization,
+    Rescaling,
+    TiedDense,
+)
 
 X = np.random.default_rng(0).normal(size=(9, 2, 3)).astype(np.float32)
 
@@ -129,3 +144,52 @@ def test_onnx(kind, name, alpha, tmp_path):
     fastnn.export.to_onnx(model, tmp_path / "m.onnx")
     session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(session.run(None, {"x": X})[0], model.predict(X), atol=1e-5)
+
+
+def computed(model, path, x):
+    """What onnxruntime makes of a model."""
+    pytest.importorskip("onnx", reason="needs onnx")
+    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    fastnn.export.to_onnx(model, path)
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x.astype(np.float32)})[0]
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        lambda: Rescaling(0.5, -1.0),
+        lambda: Normalization(),
+        lambda: Normalization(axis=None),
+        lambda: Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0], invert=True),
+        lambda: MinMax((-1.0, 2.0)),
+    ],
+)
+def test_onnx_of_scaled_inputs(scaling, tmp_path):
+    model = fastnn.Sequential([scaling(), Flatten(), Dense(4, "tanh")], seed=0)
+    model.compile("sgd", "mse")
+    model.fit(X, np.zeros((9, 4)), verbose=0)
+    np.testing.assert_allclose(computed(model, tmp_path / "m.onnx", X), model.predict(X), atol=1e-5)
+
+
+def test_onnx_of_noise_and_tied_layers(tmp_path):
+    layers = [MaskingNoise(0.2, input_shape=(2, 3)), Flatten(), Dense(4, "relu", name="code"), GaussianNoise(0.1),
+              GaussianDropout(0.1), TiedDense("code", "sigmoid")]  # fmt: skip
+    model = fastnn.Sequential(layers, seed=0)
+    np.testing.assert_allclose(computed(model, tmp_path / "m.onnx", X), model.predict(X), atol=1e-5)
+    with pytest.raises(ValueError, match=r"TiedDense\(.*cannot be exported; supported are Input, Flatten"):
+        fastnn.export.to_torch_state_dict(model, tmp_path / "m.safetensors")
+
+
+def test_models_that_share_layers(tmp_path):
+    """The weights are those of the moment, and the shape that of the model."""
+    start = keras.Input((2, 3))
+    code = keras.layers.Dense(2)(keras.layers.Flatten()(start))
+    out = keras.layers.Reshape((2, 3))(keras.layers.Dense(6)(code))
+    whole, encoder = keras.Model(start, out), keras.Model(start, code)
+    encoder.predict(X, verbose=0)
+    whole.compile("sgd", "mse")
+    whole.fit(X, X, verbose=0)
+    fastnn.export.to_torch_state_dict(encoder, tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(load_file(tmp_path / "w.safetensors")["1.weight"], whole.get_weights()[0].T)
+    np.testing.assert_allclose(computed(whole, tmp_path / "m.onnx", X), whole.predict(X, verbose=0), atol=1e-5)

@@ -74,6 +74,8 @@ class Normalization(Layer):
         if not self._adapts:
             raise ValueError(f"the layer {self.name!r} was given its mean and variance: there is nothing to adapt")
         self._spec.adapt(data)
+        # As weights are, so that a copy of them is the same.
+        self._keep_statistics([np.asarray(value, np.float32) for value in (self._spec.mean, self._spec.variance)])
         if hasattr(data, "shape") and not self.built:
             self._build(tuple(data.shape[1:]) or (1,))
 
