@@ -5,7 +5,7 @@ import numpy as np
 from . import losses, mapped, network, targets, validation
 from .kernels import losses as loss_table
 from .layers import Dense, GaussianNoise, MaskingNoise, TiedDense
-from .mlp import per_layer
+from .mlp import per_layer, scaling_layers
 from .sequential import Sequential
 
 # Rows that `reconstruction_error` holds as floats at a time.
@@ -35,6 +35,9 @@ class Autoencoder(Sequential):
         Of the code: ``fastnn.regularizers.L1(1e-4)`` makes a sparse autoencoder, whose codes are mostly zeros.
     tied : bool, default False
         Whether the decoder's kernels are the encoder's, transposed; biases are not shared.
+    input_layer : Layer, optional
+        A layer that scales the inputs, such as ``Normalization()``, which learns how from the training data. What is
+        reproduced are the scaled inputs: losses, errors and outputs are on their scale.
     seed, backend, dtype, threads, input_scale, name
         As for `Sequential`.
     kernel_initializer : str or Initializer, default "glorot_uniform"
@@ -60,6 +63,7 @@ class Autoencoder(Sequential):
         masking=0.0,
         activity_regularizer=None,
         tied=False,
+        input_layer=None,
         seed=None,
         backend="auto",
         dtype="float32",
@@ -73,7 +77,8 @@ class Autoencoder(Sequential):
         widths = [*sizes[1:], *reversed(sizes[:-1])]
         activations = [*encoder, *reversed(encoder[:-1]), output_activation]
         tied = validation.flag("tied", tied)
-        layers, shape = [], (sizes[0],)  # the first layer is told the shape of the inputs
+        shape = (sizes[0],)  # which the first layer is told
+        layers = scaling_layers(input_layer, shape)
         for kind, amount, label in ((GaussianNoise, noise, "noise"), (MaskingNoise, masking, "masking")):
             if amount:
                 layers.append(kind(amount, input_shape=None if layers else shape, name=label))
@@ -167,14 +172,15 @@ class Autoencoder(Sequential):
         """
         self._need_built()
         dtype = self._network.dtype
-        x = mapped.rows(x, "x", self._outputs, dtype, self._input_shape)
+        given, x = x, mapped.rows(x, "x", self._outputs, dtype, self._input_shape)
+        wanted = self._scaled(given, x, "x", self._input_shape)
         mse = loss_table.LOSS_BY_NAME["mse"].code
         errors = np.empty(len(x), dtype)
         for start in range(0, len(x), _ROWS):
-            rows = x[start : start + _ROWS]
-            rows = rows.take(slice(None)) if isinstance(rows, mapped.MappedRows) else rows
-            y = self.predict(rows)
-            target = rows.astype(dtype) * dtype.type(self.input_scale) if rows.dtype == np.uint8 else rows
+            part = slice(start, start + _ROWS)
+            y = self.predict(x.take(part) if isinstance(x, mapped.MappedRows) else x[part])
+            target = wanted.take(part) if isinstance(wanted, mapped.MappedRows) else wanted[part]
+            target = target.astype(dtype) * dtype.type(self.input_scale) if target.dtype == np.uint8 else target
             self._network.backend.loss(mse, y, target, errors[start : start + _ROWS], np.empty_like(y), 0.0)
         return errors
 

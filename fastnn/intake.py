@@ -1,5 +1,6 @@
 """What a model takes for data: arrays, frames and chunks in, checked sources out. Nothing here changes the model."""
 
+import dataclasses
 import math
 
 from . import mapped, network, sources, validation
@@ -12,7 +13,7 @@ _NAMES = ("x", "y", "sample_weight")
 class Intake(LayerStack):
     """The part of `Sequential` that checks data."""
 
-    # Whether the targets are the inputs where there are no others.
+    # Whether the targets are the inputs, as scaled as the first layer scales them, where there are no others.
     _reproduces = False
     classes = None
 
@@ -32,9 +33,12 @@ class Intake(LayerStack):
             raise ValueError(f"{y_name} is missing: the model needs targets")
         else:
             targets = self._check_targets(y, y_name, wanted)
+        inputs = self._scaled(x, rows, x_name, input_shape)
+        if targets.y is rows and self._reproduces:
+            targets = dataclasses.replace(targets, y=inputs)
         validation.same_length(rows, x_name, targets.y, y_name)
         weights = validation.sample_weight(weights, weights_name, len(rows), dtype)
-        return sources.Data(self._scaled(x, rows, x_name, input_shape), targets.y, weights), targets
+        return sources.Data(inputs, targets.y, weights), targets
 
     def _adapt(self, chunks):
         """Let the layer that scales the inputs find what it needs in arrays of inputs, unless it knows."""

@@ -21,6 +21,15 @@ def per_layer(name, value, count):
     return list(value)
 
 
+def scaling_layers(input_layer, shape):
+    """Return the layers that begin a model of samples of a shape whose inputs are scaled; none where they are not."""
+    if input_layer is None:
+        return []
+    if not isinstance(input_layer, InputScaling):
+        raise TypeError(f"input_layer must be a layer such as Normalization(), got {input_layer!r}")
+    return [Input(shape), input_layer]
+
+
 class MLP(Sequential):
     """A multi-layer perceptron: dense layers with dropout in between, compiled and ready to fit.
 
@@ -92,11 +101,8 @@ class MLP(Sequential):
         if loss.from_logits:
             output = "linear"
         first = (n_inputs,)
-        layers = []
-        if input_layer is not None:
-            if not isinstance(input_layer, InputScaling):
-                raise TypeError(f"input_layer must be a layer such as Normalization(), got {input_layer!r}")
-            layers, first = [Input(first), input_layer], None
+        layers = scaling_layers(input_layer, first)
+        first = None if layers else first
         activations = per_layer("activation", activation, len(hidden))
         rates = per_layer("dropout", dropout, len(hidden))
         for i, (units, act, rate) in enumerate(zip(hidden, activations, rates, strict=True)):

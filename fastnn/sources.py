@@ -28,7 +28,8 @@ class Data:
     def rows(self, start, stop):
         """Return some of the rows, as views."""
         weights = None if self.weights is None else self.weights[start:stop]
-        return Data(self.x[start:stop], self.y[start:stop], weights)
+        x = self.x[start:stop]
+        return Data(x, x if self.y is self.x else self.y[start:stop], weights)
 
     def take(self, rows):
         """Return some of the rows, given by their numbers or by a slice, in memory."""

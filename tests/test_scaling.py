@@ -196,3 +196,30 @@ def test_an_autoencoder_reproduces_what_it_was_given():
 def test_wrong_arguments(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+@pytest.mark.parametrize("options", [{}, {"noise": 0.1}, {"tied": True}])
+def test_an_autoencoder_reproduces_its_scaled_inputs(options, tmp_path):
+    """As one without that layer does which is given the scaled inputs; with columns of any size."""
+    x = np.random.default_rng(2).normal(size=(80, 5)) * [1.0, 1e3, 1e-3, 5.0, 70.0] + [0, 1e4, 0, -3.0, 9.0]
+    scaled = ((x - x.mean(0)) / x.std(0)).astype("f4")
+    plain = fastnn.Autoencoder([5, 4, 2], "tanh", "linear", seed=3, backend="numpy", **options)
+    model = fastnn.Autoencoder(
+        [5, 4, 2], "tanh", "linear", input_layer=Normalization(), seed=3, backend="numpy", **options
+    )
+    model.set_weights(plain.get_weights())
+    a = model.fit(x, epochs=5, batch_size=16, validation_data=x[:20]).history
+    b = plain.fit(scaled, epochs=5, batch_size=16, validation_data=scaled[:20]).history
+    for name, values in b.items():
+        np.testing.assert_allclose(a[name], values, rtol=1e-4)
+    model.save(tmp_path / "ae.safetensors")
+    for made in (model, fastnn.load(tmp_path / "ae.safetensors")):
+        np.testing.assert_allclose(made.reconstruction_error(x), plain.reconstruction_error(scaled), rtol=1e-3)
+        np.testing.assert_allclose(made.encode(x), plain.encode(scaled), rtol=1e-3, atol=1e-5)
+        assert made.evaluate(x) == pytest.approx(plain.evaluate(scaled), rel=1e-4)
+    again = fastnn.Autoencoder(
+        [5, 4, 2], "tanh", "linear", input_layer=Normalization(), seed=3, backend="numpy", **options
+    )
+    again.set_weights(plain.get_weights())
+    again.fit(x, x, epochs=1, validation_split=0.5)
+    assert again.history.history["loss"][0] < 10.0  # on the scale of the scaled inputs, with a copy of them too

@@ -259,6 +259,18 @@ def test_normalize_is_fitted_on_the_training_rows_and_saved(here, capsys, how):
         np.testing.assert_allclose(layer.maximum, big.max(axis=0), rtol=1e-6)
 
 
+@pytest.mark.parametrize("how", ["standard", "min-max"])
+def test_an_autoencoder_of_normalized_columns(here, how):
+    """Columns of any size count alike: the error is on the scale of the scaled ones, and so of order 1."""
+    x = RNG.normal(size=(50, 3)) * [1.0, 1e5, 1e-5]
+    np.savetxt("x.csv", np.column_stack([x, x[:, 0] > 0]), delimiter=",")
+    argv = ["train", "--model", "autoencoder", "--data", "x.csv", "--target", "-1", "--normalize", how]
+    assert run(*argv, "--code", 2, "--epochs", 1, "--hidden", *QUICK) == 0
+    model = fastnn.load("x/model.safetensors")
+    assert model.layers[-1].activation == {"standard": "linear", "min-max": "sigmoid"}[how]
+    assert 0.001 < model.reconstruction_error(x).mean() < 10.0
+
+
 def test_bytes_from_a_file(here, capsys):
     x = RNG.integers(0, 256, (40, 25))
     np.savetxt("x.csv", np.column_stack([x, x[:, 0] > 99]), fmt="%d", delimiter=",")
@@ -320,7 +332,7 @@ def test_an_autoencoder_of_a_table(here, capsys):
         ("train --model autoencoder --label-smoothing 0.1", "an autoencoder has no labels"),
         ("train --noise 0.1", "--noise is for --model autoencoder"),
         ("train --tied", "--tied is for --model autoencoder"),
-        ("train --model autoencoder --normalize standard", "--normalize is for --model mlp"),
+        ("train --model autoencoder --normalize standard", "--normalize is for tables where --model is autoencoder"),
     ],
 )
 def test_errors_of_commands(here, capsys, argv, words):

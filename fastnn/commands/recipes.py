@@ -87,8 +87,6 @@ def _text(value):
 def settle(args):
     """Fill in the options that the user left to the recipe, and refuse those that the model does not have."""
     if args.model == "autoencoder":
-        if args.normalize is not None:
-            raise ValueError("--normalize is for --model mlp: an autoencoder reproduces its inputs as they are")
         for name, why in (("dropout", "takes --noise instead"), ("label_smoothing", "has no labels")):
             if getattr(args, name) is not None and any([getattr(args, name)] if name != "dropout" else args.dropout):
                 raise ValueError(f"--{name.replace('_', '-')} is for --model mlp: an autoencoder {why}")
@@ -107,7 +105,9 @@ def model_call(args, source):
     optimizer = _optimizer(args, source)
     if args.model == "autoencoder":
         sizes = [source.inputs, *args.hidden, args.code]
-        if not source.unit:
+        if args.normalize is not None and source.image_shape is not None:
+            raise ValueError("--normalize is for tables where --model is autoencoder, for images are shown as they are")
+        if args.normalize == "standard" or (args.normalize is None and not source.unit):
             options["output_activation"] = "linear"
         options["optimizer"] = optimizer
         for key in ("noise", "masking", "tied"):
@@ -129,9 +129,9 @@ def model_call(args, source):
             kind = "Sparse" if source.outputs > 1 else "Binary"
             loss = "SparseCategoricalCrossentropy" if kind == "Sparse" else "BinaryCrossentropy"
             options["loss"] = Call(f"fastnn.losses.{loss}", kwargs={"label_smoothing": args.label_smoothing})
-        if args.normalize is not None:
-            options["input_layer"] = Call(_NORMALIZE[args.normalize])
         name = "fastnn.MLP"
+    if args.normalize is not None:
+        options["input_layer"] = Call(_NORMALIZE[args.normalize])
     options["seed"] = args.seed
     for key, usual in (("backend", "auto"), ("dtype", "float32"), ("threads", None)):
         if getattr(args, key) != usual:
