@@ -78,6 +78,28 @@ def test_layers_share_their_weights_with_every_model():
     np.testing.assert_allclose(encoder.predict(X, verbose=0), np.tanh(1.0), atol=1e-6)
 
 
+def test_a_subclass_with_functions():
+    class Classifier(Model):
+        def __init__(self):
+            super().__init__()
+            self.flatten, self.first, self.drop, self.last = Flatten(), Dense(4), Dropout(0.2), Dense(3)
+
+        def call(self, inputs, training=False):
+            x = keras.activations.relu(self.first(self.flatten(inputs)))
+            return keras.activations.softmax(self.last(self.drop(x, training=training)))
+
+    model, images = Classifier(), X.reshape(-1, 2, 3)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(images, LABELS, verbose=0, validation_data=[images, LABELS])
+    k1, b1, k2, b2 = model.get_weights()
+    z = relu(X @ k1 + b1) @ k2 + b2
+    expected = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model(images).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(model.first(X), X @ k1 + b1, atol=1e-6)
+    with pytest.raises(ValueError, match=r"negative_slope=0\.1"):
+        keras.activations.relu(Input((3,)), 0.1)
+
+
 def test_models_in_models_and_a_subclass():
     encoder = Sequential([Flatten(), Dense(3, activation="relu")])
     decoder = Sequential([Dense(6), layers.Reshape((2, 3))])
@@ -113,6 +135,12 @@ def test_models_in_models_and_a_subclass():
         (lambda: Dense(3, kernel_size=2), "kernel_size=2; supported are units"),
         (lambda: Dense(3, bias_constraint="max_norm"), "bias_constraint='max_norm'"),
         (lambda: Dropout(0.1, noise_shape=(1,)), "noise_shape"),
+        (lambda: Dense(3, activation=layers.LeakyReLU()), "activation cannot be a layer"),
+        (lambda: type("Own", (layers.Layer,), {"call": lambda self, x: x})(), "Own is not one of keras.layers"),
+        (lambda: type("Own", (keras.losses.Loss,), {"call": lambda self, y, p: 0}), "Own is one's own"),
+        (lambda: type("Own", (keras.metrics.Metric,), {"result": lambda self: 0}), "Own defines result; here a metric"),
+        (lambda: classifier(loss=lambda y, p: 0), "a function of one's own cannot be a loss; supported are mean_sq"),
+        (lambda: keras.backend.set_value(np.ones(3), 1), "set_value sets model.optimizer.learning_rate"),
         (lambda: keras.optimizers.Adam(use_ema=True), "use_ema=True"),
         (lambda: keras.optimizers.Adam(rate=0.1), "unknown argument rate=0.1; supported are learning_rate"),
         (lambda: keras.losses.MeanSquaredError(reduction="sum"), "reduction='sum'"),

@@ -40,8 +40,11 @@ def install():
     tensorflow = _module(
         "tensorflow",
         keras=keras,
+        # Modules of Keras that TensorFlow has by a shorter name too.
+        **{name: keras.MODULES[name] for name in ("initializers", "losses", "metrics", "optimizers")},
         nn=_module("tensorflow.nn", **keras.activations.FUNCTIONS),
         random=_module("tensorflow.random", set_seed=seeds.reseed),
+        set_random_seed=seeds.reseed,  # as it was called before
         __version__=f"2.0.0+fastnn.keras.{keras.__version__}",
         __path__=[],
     )

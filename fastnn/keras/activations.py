@@ -7,7 +7,7 @@ import numpy as np
 from .. import validation
 from ..kernels import activations as table
 from .arguments import missing, parse, refuse
-from .tensors import Array
+from .tensors import Array, KerasTensor
 
 # What the functions take beside x in Keras; of these, alpha and negative_slope are the parameter of the kernels' row.
 _ARGUMENTS = {
@@ -34,7 +34,12 @@ class ActivationFunction:
         self.__signature__ = inspect.Signature([*parse("x"), *more])
 
     def __call__(self, *args, **kwargs):
-        """Return the activation of an array."""
+        """Return the activation of an array, or append it to the chain of a tensor."""
+        if args and isinstance(args[0], KerasTensor):
+            from .layers import Activation
+
+            refuse(self.name, dict(zip(self._defaults, args[1:], strict=False)) | kwargs, self._defaults, ("x",))
+            return Activation(self.name)(args[0])
         bound = self.__signature__.bind(*args, **kwargs)
         bound.apply_defaults()
         x, given = bound.arguments.pop("x"), bound.arguments

@@ -12,7 +12,7 @@ class ModelCheckpoint(engine.ModelCheckpoint):
     Parameters
     ----------
     filepath : path-like
-        With ``save_weights_only`` it ends in ``.weights.h5``, otherwise in ``.keras`` or ``.h5``.
+        With ``save_weights_only`` it ends in ``.weights.h5``, otherwise in ``.keras``, ``.h5`` or ``.hdf5``.
     monitor, verbose, save_best_only, mode, save_freq, initial_value_threshold
         As for `fastnn.callbacks.ModelCheckpoint`.
     save_weights_only : bool, default False
@@ -22,7 +22,7 @@ class ModelCheckpoint(engine.ModelCheckpoint):
                  mode="auto", save_freq="epoch", initial_value_threshold=None):  # fmt: skip
         super().__init__(filepath, monitor, verbose, save_best_only, False, mode, save_freq, initial_value_threshold)
         self.save_weights_only = bool(save_weights_only)
-        endings = (".weights.h5",) if self.save_weights_only else (".keras", ".h5")
+        endings = (".weights.h5",) if self.save_weights_only else (".keras", ".h5", ".hdf5")
         if not self.filepath.endswith(endings):
             raise ValueError(f"filepath must end in {' or '.join(endings)} here, got {self.filepath!r}")
 

@@ -88,6 +88,8 @@ activity_regularizer, kernel_constraint
 
 
 def _activation(value):
+    if isinstance(value, Layer):
+        raise ValueError(f"activation cannot be a layer, got {value!r}; put it after this one")
     name = getattr(value, "name", value) if callable(value) else value
     if callable(name):
         raise ValueError(f"activation must be a name or one of keras.activations, got {value!r}")

@@ -76,7 +76,8 @@ class Model(Chain):
         refuse("fit", kwargs, {}, ("x", "y", "batch_size", "epochs", "...", "validation_freq"))
         self._build_from(x)
         y = self._rows(y)
-        if isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3):
+        arrays = isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3)
+        if arrays and not isinstance(validation_data[0], tuple):  # which are chunks
             validation_data = (validation_data[0], self._rows(validation_data[1]), *validation_data[2:])
         if validation_steps is not None:
             if not isinstance(validation_data, tuple):
