@@ -31,3 +31,9 @@ def backend(request):
 def dtype(request):
     """Both dtypes of a plan."""
     return np.dtype(request.param)
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """Networks this small gain nothing from a second thread, and a busy machine makes them wait for it."""
+    monkeypatch.setenv("FASTNN_NUM_THREADS", "1")

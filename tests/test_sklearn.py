@@ -3,7 +3,10 @@
 import copy
 import io
 import os
+import pathlib
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import pytest
 sklearn = pytest.importorskip("sklearn", minversion="1.6")
 
 import sklearn.neural_network as theirs  # noqa: E402
+from helpers.estimators import digits  # noqa: E402
 from sklearn import datasets  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
@@ -20,42 +24,68 @@ from sklearn.preprocessing import StandardScaler, scale  # noqa: E402
 from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
 import fastnn.sklearn as ours  # noqa: E402
-from fastnn.callbacks import BackupAndRestore, EarlyStopping, LambdaCallback  # noqa: E402
 from fastnn.session import Session  # noqa: E402
 from fastnn.sklearn import solvers  # noqa: E402
 from fastnn.sources import Data  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch):
-    """Networks this small gain nothing from a second thread, and a busy machine makes them wait for it."""
-    monkeypatch.setenv("FASTNN_NUM_THREADS", "1")
-
-
-@parametrize_with_checks(
-    [
-        ours.MLPClassifier(max_iter=50),
-        ours.MLPRegressor(max_iter=50),
-        ours.AutoencoderTransformer(max_iter=5),
+def estimators(threads=None):
+    return [
+        ours.MLPClassifier(max_iter=50, threads=threads),
+        ours.MLPRegressor(max_iter=50, threads=threads),
+        ours.AutoencoderTransformer(max_iter=5, threads=threads),
     ]
-)
+
+
+@parametrize_with_checks(estimators())
 @pytest.mark.filterwarnings("ignore")
 def test_every_check_of_scikit_learn(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
+@parametrize_with_checks(estimators(threads=2))
+@pytest.mark.filterwarnings("ignore")
+def test_every_check_of_scikit_learn_with_two_threads(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+def test_the_tests_of_scikit_learn(tmp_path):
+    """Its own test file of its estimators, with the import changed."""
+    tests = pytest.importorskip("sklearn.neural_network.tests.test_mlp", reason="this scikit-learn has no tests in it")
+    text = pathlib.Path(tests.__file__).read_text(encoding="utf-8")
+    line = "from sklearn.neural_network import MLPClassifier, MLPRegressor"
+    assert line in text
+    (tmp_path / "test_changed.py").write_text(
+        text.replace(line, line.replace("sklearn.neural_network", "fastnn.sklearn"))
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        tmp_path,
+        tmp_path / "test_changed.py",
+    ]
+    result = subprocess.run([*command, "-p", "no:cacheprovider"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert "passed" in result.stdout
+
+
 # ------------------------------------------------------------------------------------------ the same numbers
 
 
-def _digits(n=400):
-    x, y = datasets.load_digits(return_X_y=True)
-    return x[:n] / 16.0, y[:n]
-
-
 def _data(kind):
-    x, y = _digits()
+    x, y = digits()
     rng = np.random.default_rng(0)
     return {
         "several classes": ("MLPClassifier", x, y),
@@ -117,7 +147,7 @@ def test_training_is_that_of_scikit_learn(kind, solver):
 
 
 def test_poisson_takes_no_negative_targets():
-    x, y = _digits(50)
+    x, y = digits(50)
     with pytest.raises(ValueError, match=r"smallest value is -2\.0"):
         ours.MLPRegressor("poisson").fit(x, y - 2.0)
 
@@ -134,7 +164,7 @@ def test_poisson_with_outputs_that_underflow():
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_sample_weights_are_those_of_scikit_learn(solver):
-    x, y = _digits(150)
+    x, y = digits(150)
     weights = np.random.default_rng(1).uniform(0.0, 3.0, len(y))
     parameters = {"hidden_layer_sizes": 9, "max_iter": 8, "random_state": 0, "solver": solver, "alpha": 0.5}
     try:
@@ -146,7 +176,7 @@ def test_sample_weights_are_those_of_scikit_learn(solver):
 
 
 def test_what_is_trained_again_after_an_interruption_has_the_penalty_it_had():
-    x, y = _digits(40)
+    x, y = digits(40)
     trained = ours.MLPRegressor(hidden_layer_sizes=5, max_iter=1, random_state=0).fit(x, y)
     plans = [solvers.model_module.plan(trained._model, l2) for l2 in (0.1, 0.7)]
     ends = []
@@ -167,7 +197,7 @@ def test_what_is_trained_again_after_an_interruption_has_the_penalty_it_had():
 
 
 def test_partial_fit_goes_on_with_the_optimizers_state():
-    x, y = _digits()
+    x, y = digits()
     parameters = {"hidden_layer_sizes": 8, "random_state": 5, "shuffle": False}
     whole = ours.MLPClassifier(**parameters, max_iter=4)
     whole.fit(x, y)
@@ -179,7 +209,7 @@ def test_partial_fit_goes_on_with_the_optimizers_state():
 
 
 def test_weights_that_were_set_are_used():
-    x, y = _digits()
+    x, y = digits()
     model = ours.MLPRegressor(max_iter=2, random_state=0).fit(x, y)
     model.coefs_[-1][:] = 0.0
     model.intercepts_[-1] = np.array([7.0])
@@ -200,7 +230,7 @@ def test_sparse_rows_train_like_dense_ones_and_come_in_pieces(form, solver, monk
     largest = []
     dense = model_module.dense
     monkeypatch.setattr(model_module, "dense", lambda *args: largest.append(len(result := dense(*args))) or result)
-    x, y = _digits()
+    x, y = digits()
     parameters = {"hidden_layer_sizes": 8, "max_iter": 3, "random_state": 0, "batch_size": 30, "solver": solver}
     mine = ours.MLPClassifier(**parameters).fit(getattr(scipy.sparse, form)(x), y)
     other = ours.MLPClassifier(**parameters).fit(x, y)
@@ -211,7 +241,7 @@ def test_sparse_rows_train_like_dense_ones_and_come_in_pieces(form, solver, monk
 
 @pytest.mark.parametrize("dtype, expected", [("float64", "float64"), ("float32", "float32"), ("uint8", "float32")])
 def test_dtype_of_the_computation(dtype, expected):
-    x, y = _digits(50)
+    x, y = digits(50)
     model = ours.MLPRegressor(hidden_layer_sizes=4, max_iter=1)
     model.fit((x * 16).astype(dtype), y)
     assert model.coefs_[0].dtype == expected
@@ -233,147 +263,12 @@ def test_frames_have_feature_names(library):
     assert list(codes.columns) == ["autoencodertransformer0", "autoencodertransformer1"]
 
 
-# ------------------------------------------------------------------------------------------ what is more
-
-
-def test_class_weights():
-    x, y = _digits()
-    y = (y == 3).astype(int)
-    plain = ours.MLPClassifier(max_iter=5, random_state=0)
-    by_hand = clone(plain).fit(x, y, sample_weight=np.where(y == 1, 6.0, 1.0))
-    by_class = clone(plain).set_params(class_weight={0: 1.0, 1: 6.0}).fit(x, y)
-    np.testing.assert_array_equal(by_hand.coefs_[0], by_class.coefs_[0])
-    balanced = clone(plain).set_params(class_weight="balanced").fit(x, y)
-    by_hand = clone(plain).fit(x, y, sample_weight=len(y) / (2 * np.bincount(y)[y]))
-    np.testing.assert_array_equal(balanced.coefs_[0], by_hand.coefs_[0])
-    with pytest.raises(ValueError, match=r"balanced.*partial_fit"):
-        balanced.partial_fit(x, y)
-
-
-def test_class_weights_count_samples_by_their_weight():
-    x, y = _digits(120)
-    model = ours.MLPClassifier(class_weight="balanced", max_iter=3, random_state=0, shuffle=False, solver="lbfgs")
-    twice = clone(model).fit(np.concatenate([x, x[:30]]), np.concatenate([y, y[:30]]))
-    weighted = clone(model).fit(x, y, sample_weight=1.0 + (np.arange(120) < 30))
-    np.testing.assert_allclose(twice.coefs_[0], weighted.coefs_[0], rtol=1e-6, atol=1e-9)
-
-
-def test_class_weights_are_for_training_and_for_classes_that_a_part_lacks():
-    x, y = _digits()
-    y = (y == 3).astype(int)
-    parameters = {"max_iter": 4, "random_state": 0, "early_stopping": True, "validation_fraction": 0.3}
-    model = ours.MLPClassifier(**parameters, class_weight={1: 1e-9}).fit(x, y)  # all is 0, then
-    rate = model.validation_scores_[-1]
-    assert 0.5 < rate < 1.0 and rate * 120 == pytest.approx(round(rate * 120))
-    names = np.array(["a", "b"])[y]
-    part = ours.MLPClassifier(class_weight={"a": 2.0, "c": 3.0}).partial_fit(x, names, classes=[*"abc"])
-    assert part.classes_.tolist() == ["a", "b", "c"]
-    with pytest.raises(ValueError, match=r"class_weight|label"):
-        part.set_params(class_weight={"d": 2.0}).partial_fit(x, names)
-
-
-def test_dropout_is_for_training_only_and_repeatable():
-    x, y = _digits()
-    parameters = {"hidden_layer_sizes": (30, 20), "dropout": [0.5, 0.0], "max_iter": 5, "random_state": 0}
-    first, second = (ours.MLPClassifier(**parameters).fit(x, y) for _ in range(2))
-    np.testing.assert_array_equal(first.coefs_[0], second.coefs_[0])
-    np.testing.assert_array_equal(first.predict_proba(x), first.predict_proba(x))
-    hidden = np.maximum(x @ first.coefs_[0] + first.intercepts_[0], 0.0)
-    hidden = np.maximum(hidden @ first.coefs_[1] + first.intercepts_[1], 0.0)
-    logits = hidden @ first.coefs_[2] + first.intercepts_[2]
-    np.testing.assert_array_equal(first.predict(x), logits.argmax(axis=1))
-    without = ours.MLPClassifier(**{**parameters, "dropout": 0.0}).fit(x, y)
-    assert not np.allclose(without.coefs_[0], first.coefs_[0])
-
-
-def test_activations_by_layer():
-    x, y = _digits()
-    model = ours.MLPRegressor(hidden_layer_sizes=(6, 5), activation=["tanh", "softplus"], max_iter=2).fit(x, y)
-    hidden = np.tanh(x @ model.coefs_[0] + model.intercepts_[0])
-    hidden = np.log1p(np.exp(hidden @ model.coefs_[1] + model.intercepts_[1]))
-    np.testing.assert_allclose(model.predict(x), (hidden @ model.coefs_[2] + model.intercepts_[2]).ravel(), rtol=1e-9)
-
-
-LOSSES = {
-    "absolute_error": lambda e: np.abs(e).sum(axis=1),
-    "huber": lambda e: np.where(np.abs(e) <= 1, 0.5 * e * e, np.abs(e) - 0.5).sum(axis=1),
-    "log_cosh": lambda e: np.log(np.cosh(e)).sum(axis=1),
-}
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_losses_of_the_regressor(loss):
-    x, _ = _digits()
-    y = x[:, 18:21] * 3
-    model = ours.MLPRegressor(loss, 6, max_iter=1, alpha=0.0, batch_size=len(x), random_state=0)
-    before = clone(model).set_params(learning_rate_init=1e-12).fit(x, y)
-    np.testing.assert_allclose(before.loss_, LOSSES[loss](before.predict(x) - y).mean(), rtol=1e-6)
-
-
-def test_the_brier_score_as_loss():
-    x, y = _digits()
-    model = ours.MLPClassifier(6, loss="squared_error", alpha=0.0, max_iter=1, batch_size=len(x), random_state=0)
-    model.set_params(learning_rate_init=1e-12).fit(x, y)
-    error = 0.5 * np.square(model.predict_proba(x) - np.eye(10)[y]).mean()
-    np.testing.assert_allclose(model.loss_, error, rtol=1e-6)
-
-
-def test_own_validation_data():
-    x, y = _digits()
-    model = ours.MLPClassifier(max_iter=20, learning_rate_init=0.05, early_stopping=True, n_iter_no_change=2)
-    model.fit(x[:300], y[:300], X_val=x[300:], y_val=y[300:])
-    assert model.t_ == 300 * model.n_iter_
-    assert model.score(x[300:], y[300:]) == model.best_validation_score_ == max(model.validation_scores_)
-    watched = ours.MLPClassifier(max_iter=3).fit(x[:300], y[:300], X_val=x[300:], y_val=y[300:])
-    assert len(watched.validation_scores_) == 3
-    assert watched.validation_scores_[-1] == watched.score(x[300:], y[300:])
-    with pytest.raises(ValueError, match="go together"):
-        model.fit(x, y, X_val=x)
-
-
-def test_callbacks():
-    x, y = _digits()
-    logs = []
-    record = LambdaCallback(on_epoch_end=lambda epoch, log: logs.append((epoch, log)))
-    model = ours.MLPRegressor(max_iter=5).fit(x, y, X_val=x, y_val=y, callbacks=[record])
-    assert [epoch for epoch, _ in logs] == list(range(5))
-    assert [log["loss"] for _, log in logs] == model.loss_curve_
-    assert [log["val_score"] for _, log in logs] == model.validation_scores_
-    stop = EarlyStopping(monitor="val_score", mode="min", patience=2)
-    assert model.fit(x, y, X_val=x, y_val=y, callbacks=stop).n_iter_ == 3
-    with pytest.raises(ValueError, match="BackupAndRestore"):
-        model.fit(x, y, callbacks=[BackupAndRestore("nowhere")])
-
-
-def test_what_does_not_go_with_lbfgs():
-    x, y = _digits(50)
-    model = ours.MLPClassifier(solver="lbfgs")
-    with pytest.raises(ValueError, match="dropout"):
-        clone(model).set_params(dropout=0.5).fit(x, y)
-    with pytest.raises(ValueError, match="X_val"):
-        model.fit(x, y, X_val=x, y_val=y)
-    assert not hasattr(model, "partial_fit")
-
-
-@pytest.mark.parametrize("name", ["numpy", "numba", "cython"])
-def test_backends(name):
-    from fastnn.kernels import available_backends
-
-    if name not in available_backends():
-        pytest.skip(f"{name} cannot run here")
-    x, y = _digits(100)
-    model = ours.MLPClassifier(backend=name, threads=1, max_iter=2, random_state=0, hidden_layer_sizes=5).fit(x, y)
-    other = theirs.MLPClassifier(max_iter=2, random_state=0, hidden_layer_sizes=5).fit(x, y)
-    assert model._model.backend == name
-    np.testing.assert_allclose(model.predict_proba(x), other.predict_proba(x), rtol=1e-6)
-
-
 # ------------------------------------------------------------------------------------------ training that fails
 
 
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_warnings_and_errors():
-    x, y = _digits(60)
+    x, y = digits(60)
     with pytest.warns(ConvergenceWarning, match=r"Stochastic Optimizer: Maximum iterations \(2\) reached"):
         ours.MLPClassifier(max_iter=2).fit(x, y)
     with pytest.warns(ConvergenceWarning, match="lbfgs failed to converge"):
@@ -385,7 +280,7 @@ def test_warnings_and_errors():
 
 
 def test_verbose(capsys):
-    x, y = _digits(60)
+    x, y = digits(60)
     model = ours.MLPClassifier(max_iter=2, verbose=True, early_stopping=True, validation_fraction=0.5).fit(x, y)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"Iteration 1, loss = {model.loss_curve_[0]:.8f}"
@@ -411,7 +306,7 @@ def test_pipeline_grid_and_cross_validation_in_processes(monkeypatch):
 
 @pytest.mark.parametrize("keep", ["pickle", "joblib"])
 def test_files_keep_everything(keep):
-    x, y = _digits()
+    x, y = digits()
     model = ours.MLPClassifier(max_iter=3, random_state=0).fit(x, y)
     if keep == "pickle":
         other = pickle.loads(pickle.dumps(model))
@@ -426,35 +321,6 @@ def test_files_keep_everything(keep):
         each.partial_fit(x, y)
     np.testing.assert_array_equal(other.coefs_[0], model.coefs_[0])
     assert not hasattr(clone(model), "coefs_")
-
-
-# ------------------------------------------------------------------------------------------ autoencoder
-
-
-def test_autoencoder_transforms_and_goes_back():
-    x, _ = _digits()
-    coder = ours.AutoencoderTransformer((32, 8), max_iter=30, learning_rate_init=0.005, random_state=0, batch_size=50)
-    codes = coder.fit_transform(x)
-    assert codes.shape == (400, 8)
-    back = coder.inverse_transform(codes)
-    np.testing.assert_allclose(coder.score_samples(x), -np.square(back - x).mean(axis=1), rtol=1e-6)
-    assert np.square(back - x).mean() < 0.5 * x.var(axis=0).mean()
-    assert len(coder.loss_curve_) == coder.n_iter_ == 30
-    again = clone(coder).fit(x)
-    np.testing.assert_array_equal(again.transform(x), codes)
-    with pytest.raises(ValueError, match="features"):
-        coder.transform(x[:, 1:])
-
-
-def test_autoencoder_finds_outliers():
-    x, _ = _digits()
-    strange = np.random.default_rng(0).uniform(size=(20, 64))
-    coder = ours.AutoencoderTransformer((32, 8), max_iter=30, learning_rate_init=0.005, random_state=0, batch_size=50)
-    coder.set_params(contamination=0.05)
-    labels = coder.fit_predict(np.concatenate([x, strange]))
-    assert (labels == -1).sum() == pytest.approx(21, abs=1)
-    assert (labels[400:] == -1).sum() >= 18
-    np.testing.assert_array_equal(coder.predict(x) == -1, coder.score_samples(x) < coder.offset_)
 
 
 # ------------------------------------------------------------------------------------------ accuracy
