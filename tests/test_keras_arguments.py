@@ -210,6 +210,11 @@ def test_steps_are_the_first_batches():
     model, y = compiled(), X[:, 0]
     assert model.predict(X, batch_size=10, steps=2, verbose=0).shape == (20, 1)
     assert model.evaluate(X, y, steps=2, verbose=0) == model.evaluate(X[:64], y[:64], verbose=0)
+    chunks = ((X[i : i + 10], y[i : i + 10]) for i in range(0, 80, 10))
+    assert model.evaluate(chunks, steps=4) == pytest.approx(model.evaluate(X[:40], y[:40], verbose=0))
+    assert model.predict((X[i : i + 10] for i in range(0, 80, 10)), steps=3).shape == (30, 1)
+    with pytest.raises(ValueError, match="begin 'late' with an Input"):
+        Sequential([layers.Dense(1)], name="late").predict(x for x in [X])
 
 
 @pytest.mark.parametrize(

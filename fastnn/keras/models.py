@@ -110,6 +110,8 @@ class Model(Chain):
 
     def _build_from(self, x):
         if not self.built:
+            if sources.chunked(x) and not hasattr(x, "__getitem__"):
+                raise ValueError(f"an iterator does not tell the shape of a sample: begin {self.name!r} with an Input")
             sample = sources.unpack(x[0], "chunk 0 of x", False)[0] if sources.chunked(x) else x
             self._build_for(np.shape(sample)[1:] or (1,))
 
@@ -123,30 +125,31 @@ class Model(Chain):
                  return_dict=False, **kwargs):  # fmt: skip
         """Compute the loss and the metrics, as `fastnn.Sequential.evaluate` does; print what Keras prints.
 
-        With `steps`, of the first so many batches of arrays. `callbacks` are not supported.
+        With `steps`, of the first so many batches of arrays, or chunks of an iterator. `callbacks` are not supported.
         """
         refuse("evaluate", {"callbacks": callbacks, **kwargs}, _WHOLE, ("x", "y", "batch_size", "verbose",
                "sample_weight", "steps", "return_dict"))  # fmt: skip
-        if steps is not None:
+        if steps is not None and not (y is None and sources.chunked(x)):
             x, y, sample_weight = (_first(part, steps, batch_size) for part in (x, y, sample_weight))
+            steps = None
         self._pull()
-        shown = self._progress(verbose, x, y, batch_size, 0.0, None)
-        logs = super().evaluate(x, self._rows(y), batch_size, 0, sample_weight, return_dict=True)
+        shown = self._progress(verbose, x, y, batch_size, 0.0, steps)
+        logs = super().evaluate(x, self._rows(y), batch_size, 0, sample_weight, return_dict=True, steps=steps)
         shown.end(logs)
         return _returned(logs, return_dict)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Compute the outputs, float32 (n, ...); print what Keras prints.
 
-        With `steps`, those of the first so many batches. `callbacks` are not supported.
+        With `steps`, those of the first so many batches, or chunks of an iterator. `callbacks` are not supported.
         """
         refuse("predict", {"callbacks": callbacks}, _WHOLE, ("x", "batch_size", "verbose", "steps"))
-        if steps is not None:
-            x = _first(x, steps, batch_size)
+        if steps is not None and not sources.chunked(x):
+            x, steps = _first(x, steps, batch_size), None
         self._build_from(x)
         self._pull()
-        shown = self._progress(verbose, x, x, batch_size, 0.0, None)
-        y = super().predict(x, batch_size, 0)
+        shown = self._progress(verbose, x, None, batch_size, 0.0, steps)
+        y = super().predict(x, batch_size, 0, steps)
         shown.end({})
         return y.reshape(len(y), *self._sample_shape)
 
