@@ -318,7 +318,7 @@ def test_class_accuracy_shows_recall():
 
 def test_regression_shows_every_row():
     y, found = np.array([1.0, 2.0, 4.0]), np.array([[1.5], [2.0], [3.0]])
-    figure = plot.regression(y[:, None], found)
+    figure = plot.regression(y, found)
     (axes,) = figure.axes
     rendered(figure)
     np.testing.assert_array_equal(axes.collections[0].get_offsets(), np.column_stack([y, found]))

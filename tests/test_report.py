@@ -119,6 +119,18 @@ def test_report_of_an_autoencoder(trained):
     assert set(page.pictures.values()) == {(trained / "ae" / name).read_bytes() for name in names}
 
 
+def test_report_of_a_regression(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(1).normal(size=(50, 3))
+    np.savez("data.npz", x=x, y=x.sum(axis=1))
+    quick = ["--hidden", "4", "--epochs", "1", "--quiet", "--backend", "numpy"]
+    assert cli.main(["train", "--data", "data.npz", "--target", "y", *quick, "--out", "x"]) == 0
+    page = Page(Path("x/report.html").read_text(encoding="utf-8"))
+    assert set(page.pictures.values()) == {Path("x", name).read_bytes() for name in ("curves.png", "predictions.png")}
+    assert cli.main(["evaluate", "x"]) == 0
+
+
 def test_report_of_an_evaluation(trained, capsys, tmp_path):
     assert cli.main(["evaluate", str(trained / "mlp")]) == 0
     assert capsys.readouterr().out.rstrip().endswith(f"report     {trained / 'mlp' / 'evaluation.html'}")

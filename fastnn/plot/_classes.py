@@ -135,7 +135,8 @@ def regression(y_true, y_pred):
     """
     figure = new_figure(4.8, 4.8)
     true, predicted = (np.asarray(values, np.float64) for values in (y_true, y_pred))
-    if true.shape != predicted.shape or true.size != len(true) or not true.size:
+    columns = all(values.shape in ((values.size,), (values.size, 1)) for values in (true, predicted))
+    if not columns or true.size != predicted.size or not true.size:
         raise ValueError(f"expected two columns of numbers, found shapes {true.shape} and {predicted.shape}")
     true, predicted = true.ravel(), predicted.ravel()
     if not (np.isfinite(true).all() and np.isfinite(predicted).all()):
