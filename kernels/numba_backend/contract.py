@@ -17,7 +17,7 @@ from .threads import team
 _WORK_PER_THREAD = 1_000_000
 _KINDS = {np.dtype(np.uint8): UINT8, np.dtype(np.int32): INT32}
 _NO_OPS = np.zeros(1, OP)
-_spare = []  # scratch that the last probe gave back: fresh pages would cost more than a small product
+_spare = []  # record and scratch that the last probe gave back: new ones would cost more than a small product
 
 
 def _call(routine, dtype, job, ops, threads, **wishes):
@@ -148,14 +148,14 @@ def _probe(routine, dtype, threads=1, scratch_size=0, widest=1, **wishes):
     step = round_up(private_size(widest, dtype.itemsize), 16)
     size = (scratch_size + threads * step) * dtype.itemsize
     try:
-        scratch = _spare.pop()
+        job, scratch = _spare.pop()
     except IndexError:
-        scratch = None
-    if scratch is None or scratch.size < size:
+        job, scratch = new_job(), aligned(0, np.dtype(np.uint8))
+    if scratch.size < size:
         scratch = aligned(size, np.dtype(np.uint8))
     wishes |= {"scratch": address(scratch), "private": scratch_size, "private_step": step}
-    _call(routine, dtype, new_job(), _NO_OPS, threads, **wishes)
-    _spare[:] = [scratch]
+    _call(routine, dtype, job, _NO_OPS, threads, **wishes)
+    _spare[:] = [(job, scratch)]
 
 
 def gemm(a, b, out, trans_a, trans_b, threads):
