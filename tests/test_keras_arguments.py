@@ -1,20 +1,17 @@
 """Every argument of Keras's: there by its name, in its place, with its default, and either honoured or refused."""
 
-import importlib.util
 import inspect
 import json
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import values
 
 from fastnn import keras
 from fastnn.keras import Sequential, layers
 
-VALUES = Path(__file__).parent / "values"
-KERAS = json.loads((VALUES / "keras_signatures.json").read_text())
+KERAS = json.loads((values.FOLDER / "keras_signatures.json").read_text())
 # Base classes, whose constructors nobody calls, and a subclass of Model, which calls it without arguments.
 OTHERS = ("layers.Layer", "losses.Loss", "metrics.Metric", "models.Model", "optimizers.Optimizer", "ops.where")
 X = np.random.default_rng(0).random((80, 4), np.float32)
@@ -23,17 +20,7 @@ X = np.random.default_rng(0).random((80, 4), np.float32)
 @pytest.fixture(scope="module")
 def ours():
     """What the script that made the values says of fastnn.keras."""
-    spec = importlib.util.spec_from_file_location("keras_signatures", VALUES / "keras_signatures.py")
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get("keras")
-    sys.modules["keras"] = keras
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.modules.pop("keras")
-        if before is not None:
-            sys.modules["keras"] = before
-    return dict(module.described(keras))
+    return dict(values.script("keras_signatures", keras).described(keras))
 
 
 @pytest.mark.parametrize("name", sorted(set(KERAS) - set(OTHERS)))

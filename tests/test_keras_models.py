@@ -184,6 +184,34 @@ def test_scaling_and_noise(tmp_path):
     assert abs(noisy - (expected**2).mean()) > 1e-6
 
 
+def test_normalization_is_shared_and_part_of_the_weights(capsys):
+    layer = layers.Normalization()
+    model, other = (Sequential([Input((6,)), layer, Dense(2)]) for _ in range(2))
+    kernel, bias = model.get_weights()[3:]
+    np.testing.assert_allclose(model.predict(X, verbose=0), X @ kernel + bias, atol=1e-5)  # nothing to go by yet
+    layer.adapt(X)
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    for each in (model, other):
+        np.testing.assert_allclose(each(X), scaled @ each.get_weights()[3] + each.get_weights()[4], atol=1e-5)
+    before = model.get_weights()
+    np.testing.assert_allclose(before[0], X.mean(axis=0), rtol=1e-6)
+    for wrong in (before[:-1], [*before, before[0]], [before[0][:3], *before[1:]]):
+        with pytest.raises(ValueError, match="got"):
+            model.set_weights([2 * np.asarray(weight) for weight in wrong])
+        assert all((now == then).all() for now, then in zip(model.get_weights(), before, strict=True))
+    model.set_weights([np.zeros(6), np.ones(6), 0, kernel, bias])
+    np.testing.assert_allclose(other(X), X @ other.get_weights()[3] + other.get_weights()[4], atol=1e-5)
+    assert [weight.path for weight in model.non_trainable_weights] == [
+        f"{layer.name}/{name}" for name in ("mean", "variance", "count")
+    ]
+    model.summary()
+    assert " Non-trainable params: 13 (52.00 B)\n" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="nothing to adapt"):
+        layers.Normalization(mean=0.0, variance=1.0).adapt(X)
+    with pytest.raises(ValueError, match="supports the last axis only, got axis=1"):
+        layers.Normalization(axis=1)(Input((2, 3)))
+
+
 def test_the_same_seed_gives_the_same_model():
     first, second = (classifier().fit(X, LABELS, epochs=2, verbose=0).history for _ in range(2))
     assert first == second

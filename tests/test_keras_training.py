@@ -1,34 +1,20 @@
 """A hundred steps of every optimizer, against losses that Keras computed: see values/keras_training.py."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import values
 
 from fastnn import keras
 
-VALUES = Path(__file__).parent / "values"
-EXPECTED = json.loads((VALUES / "keras_training.json").read_text())
+EXPECTED = json.loads((values.FOLDER / "keras_training.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def script():
     """The script that made the values, with fastnn in the place of Keras."""
-    import sys
-
-    spec = importlib.util.spec_from_file_location("keras_training", VALUES / "keras_training.py")
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get("keras")
-    sys.modules["keras"] = keras
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules["keras"]
-        if before is not None:
-            sys.modules["keras"] = before
-    return module
+    return values.script("keras_training", keras)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -188,6 +188,15 @@ class Layer:
         """Return by name what the layer learns from data without being trained, as arrays."""
         return {}
 
+    def _check_statistics(self, values):
+        """Return values for `_statistics` as arrays, or raise."""
+        values, shapes = [np.asarray(value) for value in values], [v.shape for v in self._statistics().values()]
+        if [value.shape for value in values] != shapes:
+            raise ValueError(
+                f"the layer {self.name!r} needs statistics of the shapes {shapes}, got {[v.shape for v in values]}"
+            )
+        return values
+
     def _keep_statistics(self, values):
         """Take back the values of `_statistics`, which fit."""
 

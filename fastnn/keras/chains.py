@@ -15,15 +15,7 @@ from .tensors import Array, KerasTensor, chain, only
 
 
 class Chain(engine.Sequential):
-    """A chain of layers from one input to one output; `Model` can be trained, too.
-
-    Parameters
-    ----------
-    inputs : KerasTensor
-        From `Input`, or any tensor that the outputs follow from.
-    outputs : KerasTensor
-    name : str, optional
-    """
+    """A chain of layers from one input to one output. The arguments are those of `Model`, which can be trained, too."""
 
     def __init__(self, inputs=None, outputs=None, name=None, trainable=True):
         refuse(type(self).__name__, {"trainable": trainable}, {"trainable": True}, ("inputs", "outputs", "name"))
@@ -173,33 +165,16 @@ class Chain(engine.Sequential):
         return [weight for leaf in self._copies for weight in leaf.get_weights()]
 
     def set_weights(self, weights):
-        """Replace all weights.
-
-        Parameters
-        ----------
-        weights : list of array_like
-            As many and of the same shapes as `get_weights` returns; finite.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If they do not fit. Nothing has changed then.
-        """
+        """Replace all weights by as many arrays of the same shapes as `get_weights` returns."""
         self._need_built()
-        shapes = [(leaf, i, shape) for leaf in self._copies for i, (_, shape) in enumerate(leaf._shapes())]
-        if not isinstance(weights, (list, tuple)) or len(weights) != len(shapes):
-            got = f"{len(weights)} arrays" if isinstance(weights, (list, tuple)) else repr(weights)
-            raise ValueError(f"the model has {len(shapes)} weights, got {got}")
-        trained, statistics = [], {}
-        for value, (leaf, i, shape) in zip(weights, shapes, strict=True):
-            if i < len(leaf._specs(leaf._in)):
-                trained.append(value)
-            elif np.shape(value) != shape:
-                raise ValueError(f"weight {i} of the layer {leaf.name!r} has the shape {shape}, got {np.shape(value)}")
-            else:
-                statistics.setdefault(leaf, []).append(np.asarray(value))
-        super().set_weights(trained)
-        for leaf, values in statistics.items():
+        rest, trained, statistics = list(weights), [], []
+        for leaf in self._copies:
+            count, total = len(leaf._specs(leaf._in)), len(leaf._shapes())
+            trained += rest[:count]
+            statistics.append(leaf._check_statistics(rest[count:total]))
+            rest = rest[total:]
+        super().set_weights(trained + rest)
+        for leaf, values in zip(self._copies, statistics, strict=True):
             leaf._keep_statistics(values)
         self._own()
 
