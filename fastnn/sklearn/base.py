@@ -52,9 +52,10 @@ fit_context = _fit_context(prefer_skip_nested_validation=True)
 
 
 def store(estimator, arguments):
-    """Keep the arguments of a constructor as attributes."""
-    for name in estimator._get_param_names():
-        setattr(estimator, name, arguments[name])
+    """Keep the arguments of a constructor, its ``locals()``, as attributes."""
+    for name, value in arguments.items():
+        if name != "self":
+            setattr(estimator, name, value)
 
 
 class BaseMLP(BaseEstimator):

@@ -128,6 +128,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
+            kind = self._label_binarizer.y_type_
+            # What its `transform` gives, which looks through y three times more.
+            if kind == "multiclass":
+                return y[:, None] == self.classes_
+            if kind == "binary" and len(self.classes_) == 2:
+                return y[:, None] == self.classes_[1:]
         else:
             classes = unique_labels(y)
             if self.warm_start and set(classes) != set(self.classes_):
@@ -372,7 +378,8 @@ document(
     loss : {"log_loss", "squared_error"}, default "log_loss"
         "squared_error" is the Brier score: that of the probabilities.
     class_weight : dict, list of dict, "balanced" or None, default None
-        Weights of the classes in training; "balanced" makes them weigh the same together.""",
+        Weights of the classes in training; "balanced", not for `partial_fit`, makes them weigh the
+        same together.""",
     attributes="\n    classes_ : ndarray, shape (n_classes,)",
     score="Accuracies, with `early_stopping` or data to validate.",
 )
