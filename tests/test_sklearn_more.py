@@ -1,5 +1,7 @@
 """What the estimators have that those of scikit-learn have not."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -148,3 +150,37 @@ def test_backends(name):
     other = theirs.MLPClassifier(max_iter=2, random_state=0, hidden_layer_sizes=5).fit(x, y)
     assert model._model.backend == name
     np.testing.assert_allclose(model.predict_proba(x), other.predict_proba(x), rtol=1e-6)
+
+
+def test_partial_fit_sees_parameters_that_have_changed():
+    x, y = digits()
+    plain = {"hidden_layer_sizes": 8, "random_state": 0}
+    model = ours.MLPClassifier(**plain).partial_fit(x, y, classes=range(10))
+    same, other = copy.deepcopy(model), copy.deepcopy(model)
+    same.set_params(backend="numpy", activation=["relu"]).partial_fit(x, y)  # no other numbers
+    other.set_params(dropout=0.5).partial_fit(x, y)
+    model.partial_fit(x, y)
+    assert same._model.backend == "numpy"
+    np.testing.assert_allclose(same.coefs_[0], model.coefs_[0], rtol=1e-9, atol=1e-12)
+    assert not np.allclose(other.coefs_[0], model.coefs_[0])
+    with pytest.raises(ValueError, match="coefs_ and intercepts_ hold 610 numbers"):
+        model.set_params(hidden_layer_sizes=9).partial_fit(x, y)
+
+
+def test_a_warm_start_with_another_solver():
+    x, y = digits()
+    model = ours.MLPClassifier(8, solver="lbfgs", max_iter=5, warm_start=True, random_state=0).fit(x, y)
+    before = model.loss_
+    assert model.set_params(solver="adam").fit(x, y).loss_curve_[0] < before + 0.1
+    model.set_params(early_stopping=True).fit(x, y)
+    assert len(model.validation_scores_) == 5
+    assert len(model.set_params(early_stopping=False).fit(x, y).loss_curve_) == 15
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_threads_change_nothing(name):
+    x, y = digits()
+    parameters = {"hidden_layer_sizes": 300, "batch_size": 400, "max_iter": 3, "random_state": 0}
+    models = [getattr(ours, name)(**parameters, threads=n).fit(x, y) for n in (1, 2)]
+    np.testing.assert_array_equal(*(model.coefs_[0] for model in models))
+    np.testing.assert_array_equal(*(model.predict(x) for model in models))
