@@ -39,13 +39,6 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
 
 
-@pytest.fixture
-def backend(backend):
-    if backend.NAME == "numba":
-        pytest.skip("the numba backend has no normalisation yet")
-    return backend
-
-
 @pytest.fixture(scope="module")
 def script():
     spec = importlib.util.spec_from_file_location("keras_normalization", VALUES / "keras_normalization.py")

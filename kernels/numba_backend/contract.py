@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import dropout
 from ..losses import LOSSES
-from ..plan import OP_IN, OP_OUT, OP_WEIGHTS, RATE_KERNEL_L2
+from ..plan import RATE_KERNEL_L2
 from . import engine, link, noise, optimizers, probes
 from .batch import output
 from .layout import INT32, OP, REAL, UINT8, address, aligned, new_job, private_size, round_up
@@ -43,8 +43,8 @@ def _numbers(workspace, rates, step):
 
 def _threads(workspace, rows):
     # Results are the same for any number, so this is free to choose.
-    ops = workspace.plan.ops
-    work = 3 * rows * int((ops[:, OP_IN] * ops[:, OP_OUT] * (ops[:, OP_WEIGHTS] >= 0) + ops[:, OP_OUT]).sum())
+    ops = workspace.ops
+    work = 3 * rows * int(((ops["w_rows"] + 1) * ops["n_out"]).sum())
     return max(1, min(workspace.threads, 1 + work // _WORK_PER_THREAD))
 
 
@@ -80,7 +80,7 @@ def retune(workspace, plan):
 
 def poison(workspace, byte):
     workspace.scratch.view(np.uint8)[...] = byte
-    for scratch in (workspace.row_sums, workspace.sums, workspace.gradient, workspace.copies):
+    for scratch in (workspace.row_sums, workspace.sums, workspace.gradient, workspace.copies, workspace.statistics):
         scratch.view(np.uint8)[...] = byte
 
 

@@ -21,11 +21,12 @@ from ..plan import (
     CLIP_NORM,
     CLIP_VALUE,
     DENSE,
-    LAYER_NORM,
+    ELEMENTWISE,
     OP_ACTIVATION,
     OP_BIAS,
     OP_CODE,
     OP_IN,
+    OP_MOVING,
     OP_OUT,
     OP_WEIGHTS,
     RATE_ACTIVITY_L1,
@@ -50,18 +51,19 @@ ROUTINES = """
     gather forward multiply rowwise_forward drop_rows noise_rows loss loss_row output output_activation
     rows_backward rowwise_backward finish_backward backward input_gradients weight_gradients apply decay_weights
     activate_row add_activities sum_penalties total_penalty add_slope sum_squares clip_factor clip_values constrain
-    add_tied refresh_tied
+    add_tied refresh_tied normalize hand_down_norm norm_weights
 """
 
 # One record an operation. `panel_in` and `panel` are the widths of the panels of its inputs and of its outputs.
 # Offsets count elements: w, b in the packed vectors, flat_* in the flat ones (-1: none), the others in the scratch.
 # z holds the pre-activation, y the output (in the same place where there is no activation), d the gradient by z, turned
-# its transpose (-1: nobody needs it).
+# its transpose (-1: nobody needs it). W has w_rows rows and room for `deep`; a gamma has 1. At `moving` are the moving
+# means, moving_jump further on the variances; `statistics` is the address of what `normalization` keeps.
 OP = _record(
     "code n_in n_out panel_in panel rowwise w b flat_w flat_b y z d turned threshold penalized first_panel source "
-    "activate activate_grad",
+    "activate activate_grad w_rows deep moving moving_jump flat_moving statistics groups",
     "alpha scale kernel_l1 kernel_l2 bias_l1 bias_l2 activity_l1 activity_l2 min_norm max_norm non_negative "
-    "gaussian_noise gaussian_dropout kernel_decay bias_decay",
+    "gaussian_noise gaussian_dropout kernel_decay bias_decay epsilon momentum",
 )
 
 # What one call of the compiled code does and on what: `mode` is a constant of `engine`, arrays are addresses.
@@ -80,6 +82,8 @@ REAL, UINT8, INT32 = range(3)
 # Up to so many threads gather the whole batch each for themselves: quicker than to fetch the others' part from their
 # caches, and than to wait for it.
 COPIES = 4
+# Numbers that a normalisation keeps of each column, or of each row.
+GROUP_NUMBERS = 5
 # Rows of scratch that a thread has for itself.
 SPARE_ROWS = 4
 CACHE_LINE, _LARGE_PAGE = 64, 1 << 21
@@ -137,9 +141,7 @@ def _operations(plan, batch_size, packed, scratch):
     count = lanes(itemsize)
     high = padded_rows(batch_size, itemsize)
     ops = np.zeros(len(plan.ops), OP)
-    if np.isin(plan.ops[:, OP_CODE], (BATCH_NORM, LAYER_NORM)).any():
-        raise NotImplementedError("the numba backend has no normalisation layers; cython and numpy have them")
-    dense = False  # whether there is a dense operation further down, whose weights want a gradient
+    trained = False  # whether there is an operation further down whose weights want a gradient
     first_panel = copied = 0
     for i, (op, record, rates) in enumerate(zip(ops, plan.ops, plan.rates, strict=True)):
         for name, value in zip(RATES, rates, strict=True):
@@ -153,7 +155,7 @@ def _operations(plan, batch_size, packed, scratch):
         op["rowwise"] = ACTIVATIONS[activation].rowwise
         op["threshold"], op["scale"] = dropout.threshold(rate) if rate else -1, 1.0 / (rates[RATE_KEPT] or 1.0)
         first_panel += -(-n_out // int(op["panel"]))
-        op["flat_w"], op["flat_b"] = record[OP_WEIGHTS], record[OP_BIAS]
+        op["flat_w"], op["flat_b"], op["flat_moving"] = record[OP_WEIGHTS], record[OP_BIAS], record[OP_MOVING]
         op["source"] = -1
         if record[OP_CODE] == TIED:
             # A copy of its own in the packed vector, and a gradient of its own beside the flat one.
@@ -162,12 +164,16 @@ def _operations(plan, batch_size, packed, scratch):
         wide = round_up(n_out, int(op["panel"]))
         op["turned"] = -1
         if op["code"] == DENSE:
-            op["w"] = packed.take(round_up(n_in, ROWS) * wide)
+            op["w_rows"], op["deep"] = n_in, round_up(n_in, ROWS)
+            op["w"] = packed.take(int(op["deep"]) * wide)
             op["b"] = packed.take(wide)  # zeros where there is none
-            if dense:
+            if trained:
                 # Panels of a narrower batch may pad more, by less than a panel.
                 op["turned"] = scratch.take((high + VECTORS * count) * wide)
-            dense = True
+        elif op["code"] != ELEMENTWISE:
+            op["w_rows"], op["deep"], op["groups"], op["moving_jump"] = op["flat_w"] >= 0, 1, max(wide, high), wide
+            op["w"], op["b"], op["moving"] = (packed.take(size * wide) for size in (1, 1, 2))
+        trained |= op["code"] != ELEMENTWISE
         op["y"], op["d"] = scratch.take(high * wide), scratch.take(high * wide)
         op["z"] = op["y"] if activation == LINEAR else scratch.take(high * wide)
     return ops
@@ -175,20 +181,23 @@ def _operations(plan, batch_size, packed, scratch):
 
 def _pieces(ops, flat, packed):
     """Pairs of the same weights in the flat and in the packed vector, one panel or one bias at a time."""
-    for op in ops[ops["code"] == DENSE]:
-        n_in, n_out, panel = (int(op[name]) for name in ("n_in", "n_out", "panel"))
-        panels, deep = -(-n_out // panel), round_up(n_in, ROWS)
+    for op in ops:
+        n_in, n_out, panel, deep = (int(op[name]) for name in ("w_rows", "n_out", "panel", "deep"))
+        panels = -(-n_out // panel)
         w = packed[op["w"] : op["w"] + panels * deep * panel].reshape(panels, deep, panel)
         if op["source"] >= 0:
             source = ops[op["source"]]
             flat_w = flat[source["flat_w"] : source["flat_w"] + n_in * n_out].reshape(n_out, n_in).T
         else:
             flat_w = flat[op["flat_w"] : op["flat_w"] + n_in * n_out].reshape(n_in, n_out)
-        for j in range(panels):
+        for j in range(panels if n_in else 0):
             columns = slice(j * panel, min((j + 1) * panel, n_out))
             yield flat_w[:, columns], w[j, :n_in, : columns.stop - columns.start]
         if op["flat_b"] >= 0:
             yield flat[op["flat_b"] : op["flat_b"] + n_out], packed[op["b"] : op["b"] + n_out]
+        for k in range(2 if op["code"] == BATCH_NORM else 0):
+            start, place = op["flat_moving"] + k * n_out, op["moving"] + k * op["moving_jump"]
+            yield flat[start : start + n_out], packed[place : place + n_out]
 
 
 @dataclass
@@ -207,6 +216,7 @@ class Workspace:
     sums: np.ndarray
     gradient: np.ndarray
     copies: np.ndarray
+    statistics: np.ndarray
     metrics: np.ndarray
     linked: set  # what its records have the addresses for; see `link`
 
@@ -254,14 +264,14 @@ def workspace(plan, batch_size, threads):
     room = aligned(scratch.size, plan.dtype)
     row_sums = np.zeros(batch_size * (1 + len(plan.metrics)))
     panels = int(sum(-(-op["n_out"] // op["panel"]) for op in ops))
-    variables = [size for op in ops for size in (int(op["n_in"] * op["n_out"]), int(op["n_out"]))]
+    variables = [size for op in ops for size in (int(op["w_rows"] * op["n_out"]), int(op["n_out"]))]
     sums = np.zeros(panels + sum(-(-size // NORM_BLOCK) for size in variables))
     tied = ops["source"] >= 0
     copies = aligned(int((ops["n_in"] * ops["n_out"])[tied].sum()), plan.dtype)
     metrics = np.zeros(len(plan.metrics), np.int64)
     gradient = aligned(plan.n_params if plan.whole_gradient else 0, plan.dtype)
     standing = {
-        "n_ops": len(ops), "lowest": int(np.argmax(ops["code"] == DENSE)) if plan.n_params else len(ops),
+        "n_ops": len(ops), "lowest": int(np.argmax(ops["code"] != ELEMENTWISE)) if plan.n_params else len(ops),
         "sgd": OPTIMIZERS[plan.optimizer].name == "sgd", "n_metrics": len(metrics), "metrics": address(metrics),
         "packed": packed.size, "params": address(params), "state": address(state), "itemsize": itemsize,
         "scratch": address(room), "row_step": padded_rows(1, itemsize), "row_sums": address(row_sums),
@@ -276,5 +286,9 @@ def workspace(plan, batch_size, threads):
     }  # fmt: skip
     for name, value in standing.items():
         job[name] = value
-    arrays = ops, job, params, state, room, row_sums, sums, gradient, copies, metrics
+    statistics = np.zeros((len(ops), GROUP_NUMBERS, int(ops["groups"].max())))
+    ops["statistics"] = [address(part) for part in statistics]
+    for op in ops[ops["groups"] > 0]:
+        params[op["w"] : op["w"] + op["moving_jump"]] = 1.0  # a gamma that is not there
+    arrays = ops, job, params, state, room, row_sums, sums, gradient, copies, statistics, metrics
     return Workspace(plan, batch_size, threads, *arrays, set())

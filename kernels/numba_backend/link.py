@@ -4,7 +4,7 @@ from ..activations import ACTIVATIONS
 from ..losses import LOSSES, METRICS
 from ..optimizers import OPTIMIZERS
 from ..plan import OP_ACTIVATION
-from . import activations, batch, losses, matmul, noise, optimizers, penalties, step, tied, weights
+from . import activations, batch, losses, matmul, noise, normalization, optimizers, penalties, step, tied, weights
 from .batch import FORWARD, LOSS_GRAD, TRAIN, UPDATE
 
 
@@ -25,11 +25,13 @@ def link(workspace, mode):
         return
     plan, job, ops = workspace.plan, workspace.job[0], workspace.ops
     dtype, metrics = plan.dtype, [losses.METRIC_ROUTINES[METRICS[code].name] for code in plan.metrics]
-    needed = {}
+    needed, normalizing = {}, ops["groups"].any()
     if mode != UPDATE:
         needed |= {"gather": batch.gather, "forward": step.forward, "multiply": matmul.multiply}
         if ops["rowwise"].any():
             needed["rowwise_forward"] = step.rowwise_forward
+        if normalizing:
+            needed["normalize"] = normalization.normalize
         for op, code in zip(ops, plan.ops[:, OP_ACTIVATION], strict=True):
             op["activate"] = activation(code, dtype)
             if mode <= LOSS_GRAD:
@@ -53,8 +55,12 @@ def link(workspace, mode):
             needed["add_slope"] = penalties.add_slope
         if job["tied"]:
             needed["add_tied"] = tied.add_tied
+        if normalizing:
+            needed["hand_down_norm"] = normalization.hand_down_norm
     if mode <= UPDATE:
         needed |= {"backward": step.backward, "weight_gradients": weights.weight_gradients}
+        if normalizing:
+            needed["norm_weights"] = normalization.norm_weights
     if mode in (TRAIN, UPDATE):
         needed["apply"] = optimizers.ROUTINES[OPTIMIZERS[plan.optimizer].name]
         if ops["kernel_decay"].any() or ops["bias_decay"].any():

@@ -6,7 +6,6 @@ Formulas: `kernels.penalties`. Arguments as in `batch`.
 import math
 
 from ..penalties import EPSILON
-from ..plan import DENSE
 from .batch import SUM, get_row, own_rows, private
 from .cache import inline, jit, routine
 from .intrinsics import at, cast, outlined, pointer, view
@@ -36,12 +35,12 @@ def sum_penalties(like, job, ops, team):
     for number in range(job.n_ops):
         op = ops[number]
         if op.penalized:
-            panel, deep = op.panel, blocks(op.n_in, ROWS) * ROWS
+            panel, deep = op.panel, op.deep
             first, last = share(blocks(op.n_out, panel), team)
             for j in range(first, last):
                 wide = min(panel, op.n_out - j * panel)
                 w = at(params, op.w + j * deep * panel)
-                total = _penalty(w, op.n_in, panel, wide, op.kernel_l1, op.kernel_l2)
+                total = _penalty(w, op.w_rows, panel, wide, op.kernel_l1, op.kernel_l2)
                 if op.flat_b >= 0:
                     total += _penalty(at(params, op.b + j * panel), 1, panel, wide, op.bias_l1, op.bias_l2)
                 view(at(out, op.first_panel + j), 1)[0] = total
@@ -124,7 +123,7 @@ def constrain(like, job, ops, team):
 @inline
 def own_kernel(op):
     """How many parameters the kernel has that are not another's."""
-    return op.n_in * op.n_out if op.source < 0 else 0
+    return op.w_rows * op.n_out if op.source < 0 else 0
 
 
 @routine
@@ -135,16 +134,15 @@ def sum_squares(like, job, ops, team):
     part = 0
     for number in range(job.n_ops):
         op = ops[number]
-        if op.code == DENSE:
-            for start, size in ((op.flat_w, own_kernel(op)), (op.flat_b, op.n_out)):
-                count = blocks(size, NORM_BLOCK)
-                first, last = share(count, team)
-                for k in range(first, last):
-                    g, total = view(at(flat, start + k * NORM_BLOCK), min(NORM_BLOCK, size - k * NORM_BLOCK)), 0.0
-                    for c in range(len(g) if start >= 0 else 0):
-                        total += float(g[c]) * g[c]
-                    view(at(out, part + k), 1)[0] = total
-                part += count
+        for start, size in ((op.flat_w, own_kernel(op)), (op.flat_b, op.n_out)):
+            count = blocks(size, NORM_BLOCK)
+            first, last = share(count, team)
+            for k in range(first, last):
+                g, total = view(at(flat, start + k * NORM_BLOCK), min(NORM_BLOCK, size - k * NORM_BLOCK)), 0.0
+                for c in range(len(g) if start >= 0 else 0):
+                    total += float(g[c]) * g[c]
+                view(at(out, part + k), 1)[0] = total
+            part += count
 
 
 @routine
@@ -154,18 +152,17 @@ def clip_factor(job, ops, number, of_bias) -> float:
     whole, own = 0.0, 0.0
     for i in range(job.n_ops):
         op = ops[i]
-        if op.code == DENSE:
-            count, more = blocks(own_kernel(op), NORM_BLOCK), blocks(op.n_out, NORM_BLOCK)
-            w, b = view(at(parts, part), count), view(at(parts, part + count), more)
-            here, there = 0.0, 0.0
-            for k in range(count):
-                here += w[k]
-            for k in range(more):
-                there += b[k]
-            whole += here + there
-            if i == number:
-                own = there if of_bias else here
-            part += count + more
+        count, more = blocks(own_kernel(op), NORM_BLOCK), blocks(op.n_out, NORM_BLOCK)
+        w, b = view(at(parts, part), count), view(at(parts, part + count), more)
+        here, there = 0.0, 0.0
+        for k in range(count):
+            here += w[k]
+        for k in range(more):
+            there += b[k]
+        whole += here + there
+        if i == number:
+            own = there if of_bias else here
+        part += count + more
     norm, limit = math.sqrt(whole if job.clip_global else own), job.clip_norm
     return 1.0 if norm <= limit else limit / norm + (norm - norm)
 

@@ -4,7 +4,7 @@ The tiles of each product are shared out; what follows a product (activation, dr
 is done by the same thread while the numbers are in its cache. Threads meet wherever a phase reads what others wrote.
 """
 
-from ..plan import DENSE
+from ..plan import DENSE, ELEMENTWISE
 from .batch import LOSS_GRAD, UPDATE, get_row, own_rows, private, put_row, wait
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, view
@@ -85,6 +85,10 @@ def forward(like, job, ops, x, rows, high, step, team):
                     if not op.rowwise:
                         _finish_forward(like, job, op, number, step, j, r, s, high)
         else:
+            if op.code != ELEMENTWISE:
+                call(job.normalize, (like, job, op, x, rows, high, team))
+                wait(job, team)
+                x = z
             first, last = own_rows(like, rows, team)
             for j in range(panels):
                 place = (j * high + first) * panel
@@ -213,17 +217,21 @@ def backward(like, job, ops, x, constants, rows, high, step, mode, team):
     number = job.n_ops - 1
     while number >= job.lowest:
         op = ops[number]
+        inputs = at(pointer(like, job.scratch), ops[number - 1].y) if number > 0 else x
         if number > job.lowest and mode != UPDATE:
             below = ops[number - 1]
             if op.code == DENSE:
                 call(job.input_gradients, (like, job, op, below, number - 1, step, rows, high, team))
-            else:
+            elif op.code == ELEMENTWISE:
                 _hand_down(like, job, op, below, rows, high, team)
+            else:
+                call(job.hand_down_norm, (like, job, op, below, inputs, rows, high, team))
             wait(job, team)
             if op.code != DENSE or below.rowwise:
                 call(job.rows_backward, (like, job, below, number - 1, step, rows, high, team))
                 wait(job, team)
         if op.code == DENSE:
-            inputs = at(pointer(like, job.scratch), ops[number - 1].y) if number > 0 else x
             call(job.weight_gradients, (like, job, ops, number, mode, inputs, constants, rows, high, team))
+        elif op.code != ELEMENTWISE:
+            call(job.norm_weights, (like, job, ops, number, mode, inputs, constants, rows, high, team))
         number -= 1
