@@ -240,7 +240,7 @@ def address(array):
 
 
 def private_size(widest, itemsize):
-    """Elements of scratch that one thread has for itself; see `step.private`."""
+    """Elements of scratch that one thread has for itself; see `batch.private`."""
     width = VECTORS * lanes(itemsize)
     return (width + ROWS) * width + SPARE_ROWS * widest
 
