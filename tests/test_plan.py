@@ -10,7 +10,16 @@ from fastnn.kernels.activations import BY_NAME as ACTIVATION_BY_NAME
 from fastnn.kernels.losses import LOSS_BY_NAME, LOSSES, METRIC_BY_NAME, METRICS
 from fastnn.kernels.optimizers import BY_NAME as OPTIMIZER_BY_NAME
 from fastnn.kernels.optimizers import OPTIMIZERS
-from fastnn.kernels.plan import DENSE, ELEMENTWISE, RATE_ALPHA, RATE_DROPOUT
+from fastnn.kernels.plan import (
+    BATCH_NORM,
+    DENSE,
+    ELEMENTWISE,
+    LAYER_NORM,
+    RATE_ALPHA,
+    RATE_DROPOUT,
+    RATE_EPSILON,
+    RATE_MOMENTUM,
+)
 from helpers.nets import build
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,6 +55,22 @@ def test_layout():
     assert plan.rates.flags.c_contiguous
 
 
+def test_layout_of_normalisations():
+    plan = build("3 4 bn:0.25 relu 2 lnnb bnnbng")
+    assert plan.ops.tolist() == [
+        [DENSE, 3, 4, LINEAR, 0, 12, -1],
+        [BATCH_NORM, 4, 4, CODE["relu"], 16, 20, 24],
+        [DENSE, 4, 2, LINEAR, 32, 40, -1],
+        [LAYER_NORM, 2, 2, LINEAR, 42, -1, -1],
+        [BATCH_NORM, 2, 2, LINEAR, -1, -1, 44],
+    ]
+    assert plan.n_params == 48
+    assert plan.trained == [slice(0, 24), slice(32, 44), slice(48, 48)]
+    assert plan.rates[:, RATE_EPSILON].tolist() == [0, 1e-3, 0, 1e-3, 1e-3]
+    assert plan.rates[:, RATE_MOMENTUM].tolist() == [0, 0.25, 0, 0, 0.9]
+    assert build("3 4").trained == [slice(0, 16)]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -68,6 +93,8 @@ def test_layout():
         ("3 4 noise0.5 relu", [(DENSE, "linear", 0), (ELEMENTWISE, "relu", 0)]),
         ("3 4 relu noise0.5 drop0.5", [(DENSE, "relu", 0), (ELEMENTWISE, "linear", 0), (ELEMENTWISE, "linear", 0.5)]),
         ("3 4 relu mask0.5", [(DENSE, "relu", 0.5)]),
+        ("3 bn relu drop0.5", [(BATCH_NORM, "relu", 0.5)]),
+        ("3 relu ln tanh", [(ELEMENTWISE, "relu", 0), (LAYER_NORM, "tanh", 0)]),
         ("3 drop0.1 4 4", [(ELEMENTWISE, "linear", 0.1), (DENSE, "linear", 0), (DENSE, "linear", 0)]),
     ],
 )
@@ -173,6 +200,7 @@ def test_a_plan_is_data():
         ("2 3", {"loss": "mse", "loss_parameter": 0.1}, r"'mse' has no parameter, got 0.1"),
         ("2 3 softmax al1:0.1", {"loss": "categorical_crossentropy"}, r"absorbs the last activation.*penalized"),
         ("2 relu l2:0.1", {}, r"no weights for kernel_l2 = 0.1"),
+        ("2 bn max:0.1", {}, r"no weights for max_norm = 0.1"),
         ("2 3", {"optimizer": "adam", "hyper": {"beta1": 0.9}}, r"adam has no hyper-parameter 'beta1'.*'beta_1'"),
         ("2 3", {"optimizer": "sgd", "hyper": {"momentum": 0.9}}, r"sgd has no hyper-parameter 'momentum'"),
     ],
