@@ -65,13 +65,19 @@ def test_weights_of_keras(name, tmp_path):
         model.save_weights(tmp_path / "x.h5")
 
 
-def test_compilation_of_keras():
-    model = ours.models.load_model(FOLDER / "sequential.keras")
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_compilation_of_keras(ending, tmp_path):
+    model = ours.models.load_model(FOLDER / f"sequential.{ending}")
     assert isinstance(model.optimizer, ours.optimizers.Adam)
     assert abs(model.optimizer.learning_rate - 0.01) < 1e-8
     assert model.metrics_names == ["loss", "accuracy", "again"]
     np.testing.assert_allclose(model.evaluate(X, LABELS, verbose=0)[0], VALUES["loss"], rtol=1e-5)
     assert model._network.step == 2
+    assert np.abs(model._network.state).min() > 0
+    model.save(tmp_path / "x.keras")
+    again = ours.models.load_model(tmp_path / "x.keras")
+    assert again._network.step == 2
+    np.testing.assert_array_equal(again._network.state, model._network.state)
     assert ours.models.load_model(FOLDER / "sequential.keras", compile=False).optimizer is None
 
 
@@ -229,15 +235,15 @@ def network(keras, optimizer):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "Nadam", "Lion"])
-@pytest.mark.parametrize("there", [True, False], ids=["to-keras", "from-keras"])
-def test_training_goes_on_there(theirs, name, there, tmp_path):
+@pytest.mark.parametrize(("there", "ending"), [(True, "keras"), (False, "keras"), (False, "h5")])
+def test_training_goes_on_there(theirs, name, there, ending, tmp_path):
     first, second = (ours, theirs) if there else (theirs, ours)
     model = network(
         first, getattr(first.optimizers, name)(learning_rate=0.01, **({"momentum": 0.9} if name == "SGD" else {}))
     )
     model.fit(X, X[:, :2], epochs=3, shuffle=False, verbose=0)
-    model.save(tmp_path / "m.keras")
-    other = second.models.load_model(tmp_path / "m.keras")
+    model.save(tmp_path / f"m.{ending}")
+    other = second.models.load_model(tmp_path / f"m.{ending}")
     for each in (model, other):
         each.fit(X, X[:, :2], epochs=3, shuffle=False, verbose=0)
     np.testing.assert_allclose(other.predict(X, verbose=0), model.predict(X, verbose=0), atol=1e-5)
@@ -261,7 +267,7 @@ def test_training_of_normalized_networks_goes_on_there(theirs, there, tmp_path):
 @pytest.mark.parametrize("name", DATA)
 def test_keras_reads_our_files(theirs, name, ending, tmp_path):
     model = ours.models.load_model(FOLDER / f"{name}.{ending}")
-    path = tmp_path / f"m.{ending}"
+    path = tmp_path / "m.keras"
     model.save(path)
     found = theirs.models.load_model(path)
     np.testing.assert_allclose(found.predict(DATA[name], verbose=0), VALUES[name], atol=1e-5)

@@ -2,7 +2,9 @@
 
 Weights are in HDF5 (h5py): in ``.weights.h5``, and in the one inside a ``.keras`` archive, at
 ``layers/<class>_<number>/vars/<number>`` with the optimizer's under ``optimizer/vars``; in ``.h5``, at
-``model_weights/<layer>``, with the names in order as an attribute. Structure and compilation are described in JSON.
+``model_weights/<layer>`` and ``optimizer_weights``, with the names in order as an attribute. The latter is read and not
+written, for Keras 3.15 cannot train a model that it has read from such a file. Structure and compilation are described
+in JSON.
 """
 
 import contextlib
@@ -205,10 +207,13 @@ def _read(model, content, path, with_optimizer):
                 for name in _inside(group, _text(layer)).attrs["weight_names"]
             ]
             found = [_inside(group, place) for place in places]
+            group = _inside(file, "optimizer_weights") if with_optimizer else None
+            state = [] if group is None else [_inside(group, _text(name)) for name in group.attrs["weight_names"]]
         else:
             places = [(place, part) for place, part, is_layer in _paths(model) if is_layer]
             leaves = [part for _, part in places]
             found = [value for place, _ in places for value in _in_order(file, f"{place}/vars")]
+            state = _in_order(file, "optimizer/vars")
         wanted = [shape for leaf in leaves for _, shape in leaf._shapes()]
         # Compared before they are read: a file of a few bytes can tell of any shape.
         if [value.shape for value in found] != wanted:
@@ -218,7 +223,7 @@ def _read(model, content, path, with_optimizer):
             )
         model.set_weights([np.asarray(value) for value in found])
         if with_optimizer:
-            configs.set_optimizer_state(model, _in_order(file, "optimizer/vars"))
+            configs.set_optimizer_state(model, state)
 
 
 def _text(name):
