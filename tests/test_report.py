@@ -1,6 +1,7 @@
 """Reports and recipes: that a report is whole by itself, and that a recipe's program does what the command does."""
 
 import base64
+import errno
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import cli, report
+from fastnn import cli, files, report
 
 MINI = "fashion-mnist-mini"
 VOID = {"meta", "img"}
@@ -129,6 +130,26 @@ def test_report_of_a_regression(tmp_path, monkeypatch):
     page = Page(Path("x/report.html").read_text(encoding="utf-8"))
     assert set(page.pictures.values()) == {Path("x", name).read_bytes() for name in ("curves.png", "predictions.png")}
     assert cli.main(["evaluate", "x"]) == 0
+
+
+@pytest.mark.parametrize("name", ["confusion.png", "report.html"])
+def test_a_report_that_cannot_be_written_leaves_the_model(tmp_path, monkeypatch, capsys, name):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    write = files.write_atomic
+
+    def full(path, content):
+        if Path(path).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_atomic", full)
+    assert cli.main(["train", "--hidden", "4", "--epochs", "1", "--quiet", "--out", "x"]) == 1
+    err = capsys.readouterr().err
+    assert "the report could not be written (No space left on device); x has the model (model.safetensors)" in err
+    assert not Path("x", name).exists()
+    monkeypatch.undo()
+    assert cli.main(["evaluate", str(tmp_path / "x")]) == 0
 
 
 def test_report_of_an_evaluation(trained, capsys, tmp_path):

@@ -67,7 +67,13 @@ def run(args):
     say(f"\ntest {name:<9} {results[name]:.4f}  ({rest})" if name else f"\ntest loss      {rest.removeprefix('loss ')}")
     rate = (n - held_out) * args.epochs / seconds
     say(f"trained in     {seconds:.1f} s, {rate:,.0f} samples/s, validation included")
-    _write_report(args, model, source, folder, results, seconds)
+    try:
+        _write_report(args, model, source, folder, results, seconds)
+    except OSError as error:
+        raise OSError(
+            f"the report could not be written ({error.strerror or error}); {folder} has the model ({MODEL}) and its "
+            f"{HISTORY}, of which `fastnn evaluate {folder}` makes a report"
+        ) from error
     print(folder) if args.quiet else print(f"left in        {folder}")
     for path in sorted(folder.iterdir()):
         say(f"  {path.name:<20} {path.stat().st_size / 1024:>8,.0f} KiB")
@@ -124,7 +130,7 @@ def _write_report(args, model, source, folder, results, seconds):
     """Draw the pictures, leave them in the folder, and bind them into the report."""
     parts = []
     for name, png, caption in pictures.draw(model, source, source.x_test, source.y_test, model.history):
-        (folder / name).write_bytes(png)
+        files.write_atomic(folder / name, png)
         parts.append(report.picture(png, caption))
     rows = None
     if hasattr(model, "task") and source.task == "classification":
