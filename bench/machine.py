@@ -142,11 +142,11 @@ def _rate(prepare, amount, threads, trials):
         return sum(amount / seconds for seconds in pool.map(shortest, range(threads)))
 
 
-def fma_peak(threads):
-    """Measure the peak of float32 multiply-adds in registers, FLOP/s of all threads."""
+def fma_peak(threads, trials=200):
+    """Measure the peak of float32 multiply-adds in registers, FLOP/s of all threads; by one trial: of just now."""
     run, flops = _fma_kernel()
     rounds = 300_000
-    return _rate(lambda i: lambda: run(rounds, 1e-3), rounds * flops, threads, trials=200)
+    return _rate(lambda i: lambda: run(rounds, 1e-3), rounds * flops, threads, trials)
 
 
 def bandwidth(megabytes, threads):
