@@ -268,6 +268,17 @@ def test_losses_are_functions_too():
 # ---------------------------------------------------------------------------------------------- printed lines
 
 
+@pytest.mark.parametrize("name", ["BatchNormalization", "LayerNormalization"])
+def test_axes_of_normalisations(name):
+    cls = getattr(layers, name)
+    for axis in (-1, 1, [1], (-1,)):
+        assert cls(axis=axis).get_config()["axis"] in (-1, 1)
+    with pytest.raises(ValueError, match=r"axis must be -1 or 1.*got \[1, 2\]"):
+        cls(axis=[1, 2])
+    with pytest.raises(ValueError, match=r"one axis.*Flatten"):
+        cls()(keras.Input((2, 3)))
+
+
 def test_summary(capsys):
     keras.backend.clear_session()
     classifier().summary()

@@ -6,6 +6,11 @@ from .base import Layer, described
 _CONSTRAINTS = ("beta_constraint", "gamma_constraint")
 
 
+def _single(axis):
+    """Return an axis that may be the only one of a list, as in files of old."""
+    return axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
+
+
 class _Normalizing(Layer):
     epsilon = property(lambda self: self._spec.epsilon)
 
@@ -77,7 +82,7 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer
         )
         self.renorm_momentum = renorm_momentum
         spec = engine.BatchNormalization(
-            axis,
+            _single(axis),
             momentum,
             epsilon,
             center,
@@ -138,9 +143,14 @@ class LayerNormalization(_Normalizing, refused={**dict.fromkeys(_CONSTRAINTS), "
     ):
         rms_scaling = kwargs.pop("rms_scaling", False)  # in the files of Keras
         self._refuse(beta_constraint=beta_constraint, gamma_constraint=gamma_constraint, rms_scaling=rms_scaling)
-        if isinstance(axis, (list, tuple)) and len(axis) == 1:
-            (axis,) = axis
         spec = engine.LayerNormalization(
-            axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer
+            _single(axis),
+            epsilon,
+            center,
+            scale,
+            beta_initializer,
+            gamma_initializer,
+            beta_regularizer,
+            gamma_regularizer,
         )
         super().__init__(spec, **kwargs)
