@@ -145,8 +145,9 @@ cdef class Engine:
         cdef long work = passes * max(m, 4) * self.macs
         return max(1, min(self.net.threads, 1 + work // WORTH_A_THREAD))
 
-    cdef void go(self, pool_task task, Call *call, long threads):
+    cdef void go(self, pool_task task, Call *call, long threads, bint training=False):
         call.net = &self.net
+        choose_loss(&self.net, &call.data, call.out, training, threads)
         memset(&self.net.barrier, 0, sizeof(barrier_t))
         with nogil:
             self.run(task, call, threads)
@@ -162,7 +163,7 @@ cdef class Engine:
         call.sums = <double *> sums
         call.out = <real *> outputs
         call.gradient = self.net.gradient if self.net.whole_gradient else NULL
-        self.go(train_task, &call, self.worth(min(rows, batch), 3))
+        self.go(train_task, &call, self.worth(min(rows, batch), 3), True)
         return call.done
 
     def loss_grad(self, tuple data, long rows, uint64_t seed, uint64_t step, uintptr_t gradient, uintptr_t sums):
@@ -173,7 +174,7 @@ cdef class Engine:
         call.seed, call.step = seed, step
         call.gradient = <real *> gradient
         call.sums = <double *> sums
-        self.go(loss_grad_task, &call, self.worth(rows, 3))
+        self.go(loss_grad_task, &call, self.worth(rows, 3), True)
 
     def update(self, uintptr_t gradient, double rate, long step):
         cdef Update update = prepare_update(&self.net, rate, step + 1)

@@ -19,34 +19,39 @@ cdef enum:
 
 cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump, long m, bint training, long id,
                           long n) noexcept nogil:
-    """Shapes: x (m, n_in), W (n_in, n_out), y (m, n_out), this thread's share.
+    """Shapes: x (m, n_in), W (n_in, n_out), y (m, n_out), this thread's share. What follows the product, up to the loss
+    where that is possible, is done to ROWS_TOGETHER rows at a time, while they are in the first-level cache.
     Layout: panels; rows of x are `step` apart, its panels `jump`, so that x can be a plain matrix as well.
     Aliasing: none; y holds the partial sums."""
-    cdef long height = smaller(m, max(4, L2_BLOCK // (op.n_in * <long> sizeof(real) * MR)) * MR)
-    cdef long part, r, j, block, t, k, i, i0, i1, rows, depth, tiles, jobs, low, high
+    cdef long height = max(1, L2_BLOCK // (op.n_in * <long> sizeof(real) * ROWS_TOGETHER)) * ROWS_TOGETHER
+    cdef long part, r, j, block, k, i, first, end, depth, jobs, low, high, groups, rows
+    cdef const Op *last = &net.ops[net.n_ops - 1]
     cdef const real *w
     cdef real *y
     for part in range(blocks(m, height)):
         r = part * height
-        tiles = blocks(smaller(height, m - r), MR)
-        jobs = panels(op.n_out) * tiles
+        groups = blocks(smaller(height, m - r), ROWS_TOGETHER)
+        jobs = panels(op.n_out) * groups
         low = share(jobs, id, n)
         high = share(jobs, id + 1, n)
-        for j in range(low // tiles, blocks(high, tiles)):
-            i0 = max(low - j * tiles, 0)
-            i1 = smaller(high - j * tiles, tiles)
+        for j in range(low // groups, blocks(high, groups)):
+            first = r + max(low - j * groups, 0) * ROWS_TOGETHER
+            end = smaller(r + smaller(high - j * groups, groups) * ROWS_TOGETHER, m)
             w = net.w + op.w + j * op.n_in * P
             y = op.y + j * op.ld * P
             for block in range(blocks(op.n_in, K_BLOCK)):
                 k = block * K_BLOCK
                 depth = smaller(K_BLOCK, op.n_in - k)
-                for t in range(i0, i1):
-                    i = r + t * MR
-                    rows = smaller(MR, m - i)
-                    tile_natural(rows, vectors(op.n_out - j * P), depth, x + k // P * jump + i * step, step, jump,
-                                 w + k * P, y + i * P, k > 0)
-                    if k + depth == op.n_in:
-                        finish_forward(net, op, j, i, i + rows, training)
+                i = first
+                while i < end:
+                    tile_natural(smaller(MR, end - i), vectors(op.n_out - j * P), depth, x + k // P * jump + i * step, step,
+                                 jump, w + k * P, y + i * P, k > 0)
+                    i += MR
+                    if k + depth == op.n_in and (i % ROWS_TOGETHER == 0 or i >= end):
+                        rows = (i - 1) // ROWS_TOGETHER * ROWS_TOGETHER
+                        finish_forward(net, op, j, rows, smaller(i, end), training)
+                        if training and net.loss_in_columns and op == last:
+                            loss_panel(net, op, j, rows, smaller(i, end), m, id)
 
 
 cdef void rows_product(const real *a, long step, long jump, long r0, long r1, const real *b, long kc, int nv,

@@ -87,6 +87,11 @@ cdef inline bint is_elementwise(int loss) noexcept nogil:
     return loss != SPARSE and loss != CATEGORICAL and loss != CATEGORICAL_HINGE and loss != COSINE
 
 
+cdef inline real output_share(int loss, long n) noexcept nogil:
+    """What an elementwise loss multiplies the sum over n outputs by."""
+    return <real> 1.0 if loss == KL_DIVERGENCE else <real> 1.0 / n
+
+
 cdef void elementwise_rows(int loss, real a, const real *z, const real *t, real *d, long step, long rows, long n,
                            real factor, real *values) noexcept nogil:
     """Shapes: z, t, d (rows, n), values (rows,), rows at most LANES: a loss of elementwise_run, and its gradient
@@ -94,7 +99,7 @@ cdef void elementwise_rows(int loss, real a, const real *z, const real *t, real 
     Layout: panels `step` apart. Aliasing: none."""
     cdef real v[LANES * P]
     cdef real sums[LANES * P]
-    cdef real share = <real> 1.0 if loss == KL_DIVERGENCE else <real> 1.0 / n
+    cdef real share = output_share(loss, n)
     cdef long j, b, c
     memset(sums, 0, sizeof(sums))
     for j in range(panels(n)):
@@ -286,3 +291,43 @@ cdef void loss_rows(Net *net, const Data *data, long m, long r0, long r1, long i
                     net.metrics[i], last.y + b * P, net.t + b * P, label, largest[b - k], labels != NULL, net.threshold,
                     step, n)
         k += rows
+
+
+cdef void choose_loss(Net *net, const Data *data, const real *out, bint training, long n) noexcept nogil:
+    """How a call is to compute the loss. If training needs nothing of it that takes whole rows, who computes a panel of
+    outputs goes on to its loss and gradient, and no thread waits for, or reads, what another one wrote."""
+    cdef const Op *first = &net.ops[0]
+    cdef const Op *last = &net.ops[net.n_ops - 1]
+    net.weighted = data.weights != NULL
+    net.loss_in_columns = (training and is_elementwise(net.loss) and last.code == DENSE and not last.by_rows
+                           and last.activation != SOFTMAX and net.n_metrics == 0 and not net.penalized and out == NULL)
+    net.reproduces = (net.loss_in_columns and not net.weighted and first.n_in == last.n_out
+                      and own_batch(first, net.capacity, True, n) and data.t8 == data.x8 and data.tr == data.xr
+                      and (data.x8 == NULL or net.target_scale == net.input_scale))
+
+
+cdef void loss_panel(Net *net, Op *op, long j, long r0, long r1, long m, long id) noexcept nogil:
+    """Rows r0..r1, at most ROWS_TOGETHER, of panel j of the last operation's output against their targets: the sum of
+    their losses, weighted, into net.part_loss, and the gradient of the batch's mean into its dz, back to the
+    pre-activation. Layout: panels of net.ld rows. Aliasing: none."""
+    cdef const real *targets = net.x + id * net.x_size if net.reproduces else net.t
+    cdef real v[ROWS_TOGETHER * P]
+    cdef real sums[P]
+    cdef real share = output_share(net.loss, op.n_out), weight
+    cdef double total = 0
+    cdef long b, c, at = (j * net.ld + r0) * P
+    elementwise_run(net.loss, net.loss_parameter, op.y + at, targets + at, op.dz + at, v, share * (<real> 1.0 / m),
+                    (r1 - r0) * P)
+    memset(sums, 0, sizeof(sums))
+    for b in range(r1 - r0):
+        if net.weighted:
+            weight = net.row_weight[r0 + b]
+            for c in range(P):
+                v[b * P + c] *= weight
+                op.dz[at + b * P + c] *= weight
+        for c in range(P):
+            sums[c] += v[b * P + c]
+    for c in range(smaller(P, op.n_out - j * P)):
+        total += sums[c]
+    net.part_loss[j * blocks(net.capacity, ROWS_TOGETHER) + r0 // ROWS_TOGETHER] = total * share
+    finish_backward(op, j, r0, r1)

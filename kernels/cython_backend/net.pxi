@@ -222,6 +222,10 @@ cdef struct Net:
     double *row_loss
     double *row_metric    # [n_metrics][capacity]
     real *turned          # for every thread what `losses_of` needs
+    bint loss_in_columns  # whether, in this call, who computes outputs goes on to their loss: see loss_panel
+    bint reproduces       # whether, in this call, the targets are the inputs, and every thread has them
+    bint weighted         # whether, in this call, rows have weights
+    double *part_loss     # [n_out / P][rows / ROWS_TOGETHER], where loss_in_columns
     double *penalty       # see sum_penalties
     real *gradient        # (n_params,), where whole_gradient
     double *squares       # see square_sums
@@ -335,6 +339,8 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
             op.dzt = <real *> carve(&used, base, mp * panels(op.n_out) * P * one)
             widest = max(widest, panels(op.n_in) * P)
     net.dxt = <real *> carve(&used, base, mp * widest * one)
+    net.part_loss = <double *> carve(&used, base, panels(net.ops[net.n_ops - 1].n_out) * blocks(m, ROWS_TOGETHER)
+                                     * sizeof(double))
     net.penalty = <double *> carve(&used, base, all_panels * sizeof(double))
     if net.whole_gradient:
         net.gradient = <real *> carve(&used, base, net.n_params * one)

@@ -141,10 +141,15 @@ cdef void write_outputs(const Net *net, long r0, long r1, real *out) noexcept no
 
 
 cdef void total_rows(const Net *net, long m, double *sums) noexcept nogil:
-    """Add the rows' losses, with the penalty for each row, and metrics to sums (1 + n_metrics,), in order."""
-    cdef long b, i
+    """Add the losses, with the penalty for each row, and metrics to sums (1 + n_metrics,), in order."""
+    cdef long b, i, j
     if net.penalized:
         sums[0] += m * total_penalty(net)
+    if net.loss_in_columns:
+        for j in range(panels(net.ops[net.n_ops - 1].n_out)):
+            for b in range(blocks(m, ROWS_TOGETHER)):
+                sums[0] += net.part_loss[j * blocks(net.capacity, ROWS_TOGETHER) + b]
+        return
     for b in range(m):
         sums[0] += net.row_loss[b]
     for i in range(net.n_metrics):
@@ -167,13 +172,13 @@ cdef void use_weight_gradient(Call *call, long i, const real *x, long m, const U
         norm_gradient(call.net, op, x, m, update, call.gradient, id, n)
 
 
-cdef bint backward_all(Call *call, const real *x, long m, const Update *update, double *sums, long id,
+cdef bint backward_all(Call *call, const real *x, long m, const Update *update, double *sums, bint shared, long id,
                        long n) noexcept nogil:
-    """From dZ of the last operation to the weights, each of which changes once everybody has read it. False, and
-    nothing changed, if the loss is not finite."""
+    """From dZ of the last operation to the weights, each of which changes once everybody has read it. `shared`: whether
+    that dZ is complete, or just this thread's rows. False, and nothing changed, if the loss is not finite."""
     cdef Net *net = call.net
     cdef long i = net.n_ops - 1, waiting = i
-    cdef bint shared = False, summed = False
+    cdef bint summed = False
     cdef double mine[1 + MAX_METRICS]
     while True:
         if i <= net.first_trained or reads_columns(&net.ops[i]):
@@ -211,17 +216,20 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
     cdef long r0 = row_share(m, id, n), r1 = row_share(m, id + 1, n)
     cdef bint shared
     cdef const real *x
-    gather_targets(net, &call.data, start, r0, r1)
+    if not net.reproduces:
+        gather_targets(net, &call.data, start, r0, r1)
     x = begin_batch(net, &call.data, 0, start, m, True, &shared, id, n)
     if net.penalized:
         sum_penalties(net, id, n)
     shared = forward_op(net, 0, x, P, net.ld * P, m, True, shared, id, n)
     forward_rest(net, 1, net.n_ops - 1, m, True, shared, id, n)
+    if net.loss_in_columns:
+        return backward_all(call, x, m, update, sums, True, id, n)
     loss_rows(net, &call.data, m, r0, r1, id)
     if call.out != NULL:
         write_outputs(net, r0, r1, call.out + start * last.n_out)
     backward_rows(last, r0, r1)
-    return backward_all(call, x, m, update, sums, id, n)
+    return backward_all(call, x, m, update, sums, False, id, n)
 
 
 cdef void train_task(void *argument, long id, long n) noexcept nogil:
