@@ -12,7 +12,7 @@ from fastnn.kernels.optimizers import OPTIMIZERS
 from fastnn.kernels.registry import MODULES
 from helpers import backends, oracles
 from helpers.compare import differing, relative, same_bits, ulps
-from helpers.nets import SEED, Case, Fit, build, case, ending, masks, parse
+from helpers.nets import SEED, Case, Fit, build, case, ending, masks, parameters, parse
 
 ACCURACY = ("categorical_accuracy",)
 ERRORS = ("mae", "mse", "binary_accuracy")
@@ -40,6 +40,7 @@ CASES = {
     "smoothed labels": ("9 20 tanh 5 softmax", 45, 16, {**SPARSE, "loss_parameter": 0.2}),
     "counts": ("9 35 tanh 3 softplus", 45, 16, {"loss": "poisson", "metrics": ERRORS, **ADAM}),
     "angles": ("9 20 tanh 37", 45, 16, {"loss": "cosine_similarity", **ADAM}),
+    "wide": ("40 64 tanh 100 sigmoid", 45, 16, ADAM),
     "inner softmax": ("5 8 softmax 33 3", 45, 16, {"loss": "mae", "metrics": ["mae"], **ADAM}),
 }
 # Big enough for a backend to share the work out, with odd sizes everywhere; the classifier of three layers twice.
@@ -47,6 +48,7 @@ THREADED = {
     "257-300-10": ("257 300 relu drop0.5 10 softmax", 300, 128, SPARSE),
     "129-511-65-7": ("129 511 tanh 65 gelu drop0.1 7", 191, 96, {"metrics": ERRORS, "optimizer": "momentum"}),
     "300-150-300": ("300 drop0.1 150 relu 33nb softmax 300 sigmoid", 201, 67, {"metrics": ERRORS, **ADAM}),
+    "100-290-210": ("100 290 relu 210 sigmoid", 150, 64, {"loss": "huber", **ADAM}),
     "40-40-1": ("40 40 relu 1 sigmoid", 333, 200, {"loss": "binary_crossentropy", **ADAM}),
 }
 # What goes beyond the loss of the rows.
@@ -271,6 +273,23 @@ def test_uint8_is_scaled(backend, dtype, text):
     assert np.isfinite(results[0]["params"]).all()
     for other in results[1:]:
         assert not differing(results[0], other)
+
+
+@pytest.mark.parametrize("target_scale", [1 / 255, 1.0])
+@pytest.mark.parametrize("kind", ["uint8", "real"])
+def test_targets_that_are_the_inputs(backend, dtype, kind, target_scale):
+    """A backend may notice that the two are one array; it must make no difference."""
+    plan = build("50 64 tanh 50 sigmoid", dtype=dtype, input_scale=1 / 255, target_scale=target_scale, **ADAM)
+    rng = np.random.default_rng(8)
+    x = rng.integers(0, 256, (45, 50)).astype(np.uint8) if kind == "uint8" else rng.random((45, 50)).astype(dtype)
+    order = rng.permutation(45)
+    results = []
+    for targets, threads in ((x.copy(), 1), (x, 1), (x, 3)):
+        fit = Fit(backend, plan, parameters(plan, 0), batch_size=16, threads=threads)
+        _, sums = fit.train(x, targets, order=order)
+        results.append((sums, *fit.host()))
+    assert same_bits(results[0], results[1])
+    assert same_bits(results[0], results[2])
 
 
 @pytest.mark.parametrize("name", EVERY)

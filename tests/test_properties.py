@@ -34,9 +34,9 @@ def problems(draw):
         words += [draw(dense), link]
     elif loss in ENDINGS:
         words.append(ENDINGS[loss])
-    metrics = ["categorical_accuracy"]
-    if not LOSS_BY_NAME[loss].labels:
-        metrics.append("binary_accuracy")
+    metrics = draw(st.sampled_from([[], ["categorical_accuracy"]]))
+    if metrics and not LOSS_BY_NAME[loss].labels:
+        metrics = [*metrics, "binary_accuracy"]
     options = {
         "loss": loss,
         "from_logits": from_logits,

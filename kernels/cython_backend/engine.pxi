@@ -147,7 +147,7 @@ cdef class Engine:
 
     cdef void go(self, pool_task task, Call *call, long threads, bint training=False):
         call.net = &self.net
-        choose_loss(&self.net, &call.data, call.out, training, threads)
+        choose_loss(&self.net, &call.data, training, threads)
         memset(&self.net.barrier, 0, sizeof(barrier_t))
         with nogil:
             self.run(task, call, threads)

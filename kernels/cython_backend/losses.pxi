@@ -293,14 +293,14 @@ cdef void loss_rows(Net *net, const Data *data, long m, long r0, long r1, long i
         k += rows
 
 
-cdef void choose_loss(Net *net, const Data *data, const real *out, bint training, long n) noexcept nogil:
+cdef void choose_loss(Net *net, const Data *data, bint training, long n) noexcept nogil:
     """How a call is to compute the loss. If training needs nothing of it that takes whole rows, who computes a panel of
     outputs goes on to its loss and gradient, and no thread waits for, or reads, what another one wrote."""
     cdef const Op *first = &net.ops[0]
     cdef const Op *last = &net.ops[net.n_ops - 1]
     net.weighted = data.weights != NULL
     net.loss_in_columns = (training and is_elementwise(net.loss) and last.code == DENSE and not last.by_rows
-                           and last.activation != SOFTMAX and net.n_metrics == 0 and not net.penalized and out == NULL)
+                           and last.activation != SOFTMAX and net.n_metrics == 0 and not net.penalized)
     net.reproduces = (net.loss_in_columns and not net.weighted and first.n_in == last.n_out
                       and own_batch(first, net.capacity, True, n) and data.t8 == data.x8 and data.tr == data.xr
                       and (data.x8 == NULL or net.target_scale == net.input_scale))

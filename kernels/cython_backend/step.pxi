@@ -223,13 +223,13 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
         sum_penalties(net, id, n)
     shared = forward_op(net, 0, x, P, net.ld * P, m, True, shared, id, n)
     forward_rest(net, 1, net.n_ops - 1, m, True, shared, id, n)
-    if net.loss_in_columns:
-        return backward_all(call, x, m, update, sums, True, id, n)
-    loss_rows(net, &call.data, m, r0, r1, id)
+    if not net.loss_in_columns:
+        loss_rows(net, &call.data, m, r0, r1, id)
     if call.out != NULL:
         write_outputs(net, r0, r1, call.out + start * last.n_out)
-    backward_rows(last, r0, r1)
-    return backward_all(call, x, m, update, sums, False, id, n)
+    if not net.loss_in_columns:
+        backward_rows(last, r0, r1)
+    return backward_all(call, x, m, update, sums, net.loss_in_columns, id, n)
 
 
 cdef void train_task(void *argument, long id, long n) noexcept nogil:
