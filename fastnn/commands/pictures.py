@@ -82,7 +82,7 @@ def _of_autoencoder(plot, model, x, y, names, shape):
 
 
 def class_rows(y, predicted, names):
-    """List a row for every class: name, rows, recall, precision (None where it has none) and what it is taken for.
+    """List a row for every class: name, rows, recall, precision ("-" where it has none) and what it is taken for.
 
     y and predicted are labels (n,): numbers of the names, or names.
     """
