@@ -166,7 +166,7 @@ class Optimizer:
     def get_config(self):
         """Return the constructor's arguments as a dict that JSON can hold."""
         config = self._arguments()
-        if not isinstance(self.learning_rate, float):
+        if isinstance(self.learning_rate, schedules.LearningRateSchedule):
             config["learning_rate"] = schedules.serialize(self.learning_rate)
         return config
 
@@ -246,6 +246,8 @@ class AdamW(Adam):
     kernel = Adam.name
 
     def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **options):
+        if weight_decay is None:
+            raise ValueError("AdamW needs a weight_decay that is a number, got None; Adam has none unless given")
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay=weight_decay, **options)
 
 
@@ -375,9 +377,6 @@ class LBFGS(Optimizer):
         self.history_size = validation.integer("history_size", history_size, low=1)
         self.tolerance = validation.number("tolerance", tolerance, low=0.0)
         self.max_line_search = validation.integer("max_line_search", max_line_search, low=1)
-
-    def get_config(self):
-        return self._arguments()
 
 
 _BY_NAME = {cls.name: cls for cls in (LBFGS, SGD, Adam, AdamW, RMSprop, Adagrad, Adamax, Nadam, Lion)}

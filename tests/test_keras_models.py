@@ -263,6 +263,7 @@ def test_losses_are_functions_too():
     model.compile(keras.optimizers.RMSprop(0.01), keras.losses.mean_squared_error, metrics=[keras.metrics.mae])
     assert model.fit(X, X, verbose=0).history.keys() == {"loss", "mean_absolute_error"}
     np.testing.assert_allclose(keras.activations.relu([-1.0, 2.0]), [0, 2])
+    np.testing.assert_allclose(keras.activations.elu([-1.0, 2.0], alpha=0.0), [0, 2])
 
 
 # ---------------------------------------------------------------------------------------------- printed lines

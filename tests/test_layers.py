@@ -63,6 +63,7 @@ def build(*parts, **options):
         (lambda: optimizers.Adam(epsilon=0.0), ValueError, "epsilon .* above 0.0"),
         (lambda: optimizers.Adam(amsgrad=True), TypeError, "amsgrad"),
         (lambda: optimizers.AdamW(weight_decay=-1), ValueError, "weight_decay .* -1"),
+        (lambda: optimizers.AdamW(weight_decay=None), ValueError, "weight_decay .* None"),
         (lambda: optimizers.RMSprop(rho=2), ValueError, "rho .* 2"),
         (lambda: optimizers.Adagrad(initial_accumulator_value=-1), ValueError, "initial_accumulator_value .* -1"),
         (lambda: optimizers.Nadam(beta_1=1.0), ValueError, "beta_1 .* below 1.0"),

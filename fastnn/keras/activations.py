@@ -43,7 +43,7 @@ class ActivationFunction:
         bound = self.__signature__.bind(*args, **kwargs)
         bound.apply_defaults()
         x, given = bound.arguments.pop("x"), bound.arguments
-        slope = given.pop("alpha", None) or given.pop("negative_slope", None)
+        slope = given.pop("alpha", given.pop("negative_slope", None))
         refuse(self.name, given, self._defaults, ("x", *(name for name in self._defaults if name not in given)))
         row = table.BY_NAME["leaky_relu" if self.name == "relu" and slope else self.name]
         x = np.asarray(x, np.float32)
