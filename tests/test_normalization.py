@@ -1,4 +1,4 @@
-"""BatchNormalization and LayerNormalization in models; `test_contract` and `test_gradients` have their kernels."""
+"""BatchNormalization and LayerNormalization in models; `test_contract*` and `test_gradients` have their kernels."""
 
 import copy
 import importlib.util
