@@ -254,9 +254,19 @@ class Layer:
 
     variables = weights
     _optimized = property(lambda self: self._spec and len(self._trained()) - len(self._spec.fixed_weights))
-    trainable_weights = trainable_variables = property(lambda self: self.weights[: self._optimized])
-    non_trainable_weights = non_trainable_variables = property(lambda self: self.weights[self._optimized :])
-    losses = property(lambda self: [])
+
+    @property
+    def trainable_weights(self):
+        """Those of the weights that training changes by their gradients."""
+        return self.weights[: self._optimized]
+
+    @property
+    def non_trainable_weights(self):
+        """Those of the weights that no optimizer changes."""
+        return self.weights[self._optimized :]
+
+    trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
+    losses = property(lambda self: [], doc="Empty: penalties are part of the loss.")
 
     def get_config(self):
         """Return the constructor's arguments as Keras writes them."""

@@ -117,8 +117,8 @@ class Chain(engine.Sequential):
             raise ValueError(f"the model {self.name!r} takes {self.input_shape}, got {tensor.shape}")
         return KerasTensor(self.output_shape, self, tensor)
 
-    inputs = property(lambda self: [self.input])
-    outputs = property(lambda self: [self.output])
+    inputs = property(lambda self: [self.input], doc="The one input, in a list.")
+    outputs = property(lambda self: [self.output], doc="The one output, in a list.")
     trainable = True
 
     def compute_output_shape(self, input_shape):
@@ -196,7 +196,7 @@ class Chain(engine.Sequential):
         return [weight for leaf in self._copies for weight in leaf.non_trainable_weights]
 
     trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
-    losses = property(lambda self: [])
+    losses = property(lambda self: [], doc="Empty: penalties are part of the loss.")
 
     def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False,
                 layer_range=None):  # fmt: skip

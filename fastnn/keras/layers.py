@@ -83,8 +83,15 @@ activity_regularizer, kernel_constraint
             config["activity_regularizer"] = described(spec.activity_regularizer, "regularizers")
         return config
 
-    kernel = property(lambda self: self.weights[0])
-    bias = property(lambda self: self.weights[1] if self.use_bias else None)
+    @property
+    def kernel(self):
+        """A copy of the kernel (n_in, n_out)."""
+        return self.weights[0]
+
+    @property
+    def bias(self):
+        """A copy of the bias (n_out,), or None."""
+        return self.weights[1] if self.use_bias else None
 
 
 def _activation(value):

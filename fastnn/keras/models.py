@@ -267,7 +267,10 @@ class Sequential(Model):
         for layer in layers or ():
             self.add(layer)
 
-    layers = property(lambda self: [p for p in (self._parts or self._waiting) if not isinstance(p, InputLayer)])
+    @property
+    def layers(self):
+        """The layers and models that were added, without the input."""
+        return [part for part in self._parts or self._waiting if not isinstance(part, InputLayer)]
 
     def add(self, layer):
         """Append a layer or a model."""

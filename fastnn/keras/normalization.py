@@ -12,7 +12,7 @@ def _single(axis):
 
 
 class _Normalizing(Layer):
-    epsilon = property(lambda self: self._spec.epsilon)
+    epsilon = property(lambda self: self._spec.epsilon, doc="What is added to the variance.")
 
     def _config(self):
         spec = self._spec
@@ -31,8 +31,8 @@ class _Normalizing(Layer):
     def _named(self, name):
         return next((weight for weight in self.weights if weight.name == name), None)
 
-    gamma = property(lambda self: self._named("gamma"))
-    beta = property(lambda self: self._named("beta"))
+    gamma = property(lambda self: self._named("gamma"), doc="A copy of what multiplies (n,), or None.")
+    beta = property(lambda self: self._named("beta"), doc="A copy of what is added (n,), or None.")
 
 
 _BATCH = {**dict.fromkeys(_CONSTRAINTS), "renorm": False, "renorm_clipping": None, "synchronized": False}
@@ -96,9 +96,9 @@ moving_variance_initializer, beta_regularizer, gamma_regularizer
         )
         super().__init__(spec, **kwargs)
 
-    momentum = property(lambda self: self._spec.momentum)
-    moving_mean = property(lambda self: self._named("moving_mean"))
-    moving_variance = property(lambda self: self._named("moving_variance"))
+    momentum = property(lambda self: self._spec.momentum, doc="What a batch leaves of the moving statistics.")
+    moving_mean = property(lambda self: self._named("moving_mean"), doc="A copy of the means of inference (n,).")
+    moving_variance = property(lambda self: self._named("moving_variance"), doc="And of the variances (n,).")
 
     def _config(self):
         spec = self._spec
