@@ -116,7 +116,7 @@ cdef void elementwise_rows(int loss, real a, const real *z, const real *t, real 
 
 
 cdef real hinge_row(const real *z, const real *t, real *d, long step, long n) noexcept nogil:
-    """Categorical hinge. Shapes, layout, aliasing: as elementwise_row."""
+    """Categorical hinge. Shapes, layout, aliasing: as elementwise_rows."""
     cdef real sums[P]
     cdef real e, value, worst = 0
     cdef long c, i, at = 0
@@ -151,7 +151,7 @@ cdef real inverse_norm(const real *z, long step, long n) noexcept nogil:
 
 
 cdef real cosine_row(const real *z, const real *t, real *d, long step, long n) noexcept nogil:
-    """Minus the cosine of the angle between z and t. Shapes, layout, aliasing: as elementwise_row."""
+    """Minus the cosine of the angle between z and t. Shapes, layout, aliasing: as elementwise_rows."""
     cdef real sums[P]
     cdef real of_z = inverse_norm(z, step, n), of_t = inverse_norm(t, step, n), cosine, along
     cdef long j, c
