@@ -191,6 +191,9 @@ def test_arguments_of_the_validation():
     for wrong in ({"validation_batch_size": 0}, {"validation_freq": 0}, {"validation_freq": [1.5]}):
         with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
             model.fit(X, y, verbose=0, validation_data=(X, y), **wrong)
+    chunks = ((X[:10], y[:10]), (X[10:], y[10:]))
+    with pytest.raises(ValueError, match="validation_steps=1"):
+        model.fit(X, y, verbose=0, validation_data=chunks, validation_steps=1)
 
 
 def test_steps_are_the_first_batches():

@@ -77,10 +77,11 @@ class Model(Chain):
         self._build_from(x)
         y = self._rows(y)
         arrays = isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3)
-        if arrays and not isinstance(validation_data[0], tuple):  # which are chunks
+        arrays = arrays and not isinstance(validation_data[0], tuple)  # which would be a chunk
+        if arrays:
             validation_data = (validation_data[0], self._rows(validation_data[1]), *validation_data[2:])
         if validation_steps is not None:
-            if not isinstance(validation_data, tuple):
+            if not arrays:
                 raise ValueError(
                     f"validation_steps={validation_steps} is for validation_data=(x, y), got {type(validation_data)}"
                 )
