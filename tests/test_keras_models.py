@@ -148,6 +148,7 @@ def test_models_in_models_and_a_subclass():
         (lambda: classifier().fit(X, LABELS, validation_steps=3), "validation_steps=3"),
         (lambda: classifier().evaluate(X, LABELS, callbacks=[1]), "callbacks=[1]"),
         (lambda: setattr(Dense(3), "trainable", False), "cannot be frozen"),
+        (lambda: setattr(classifier(), "trainable", False), "cannot be frozen"),
         (lambda: layers.Conv2D, "has no 'Conv2D'; supported are Activation"),
         (lambda: keras.random, "has no 'random'; supported are Input"),
     ],

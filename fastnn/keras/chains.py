@@ -119,7 +119,16 @@ class Chain(engine.Sequential):
 
     inputs = property(lambda self: [self.input], doc="The one input, in a list.")
     outputs = property(lambda self: [self.output], doc="The one output, in a list.")
-    trainable = True
+
+    @property
+    def trainable(self):
+        """True; setting it to False, to freeze the model, is refused."""
+        return True
+
+    @trainable.setter
+    def trainable(self, value):
+        if not value:
+            raise ValueError(f"the model {self.name!r} cannot be frozen: trainable=False is not supported")
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the output for that of the input, both with the batch axis."""
