@@ -74,7 +74,7 @@ class Intake(LayerStack):
 
     def _evaluation(self, x, y, sample_weight, names, input_shape, classes, steps=None):
         """Check what a model is to be evaluated with; return a source and its targets."""
-        if y is None and sources.chunked(x):
+        if sources.chunked(x, y):
             if sample_weight is not None:
                 raise ValueError("sample_weight goes with arrays; a chunk has its own as a third part")
             chunks = sources.Chunks(x, names[0], steps, "steps")

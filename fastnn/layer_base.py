@@ -1,6 +1,7 @@
 """What a layer is."""
 
 import math
+import re
 
 from . import constraints, initializers, regularizers, validation
 
@@ -14,7 +15,7 @@ class Layer:
     Parameters
     ----------
     name : str, optional
-        Unique in the model; by default the class's name in lower case, numbered.
+        Unique in the model; by default the class's name as Keras writes it, numbered: "batch_normalization_1".
     input_shape : tuple of int, optional
         Shape of a sample, for the first layer of a model.
     """
@@ -145,6 +146,13 @@ class Layer:
     def __repr__(self):
         shown = {k: v for k, v in self.get_config().items() if v is not None}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+
+def snake_case(name):
+    """Return the name of a class as Keras writes it in names: ``InputLayer`` is ``input_layer``."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 _MODULES = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}

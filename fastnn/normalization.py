@@ -129,6 +129,15 @@ class BatchNormalization(_Normalizing):
             ("moving_variance", input_shape, self.moving_variance_initializer),
         ]
 
+    def check_weights(self, weights):
+        checked = super().check_weights(weights)
+        if checked and checked[-1].min() < 0:
+            raise ValueError(
+                f"weight {len(checked) - 1} of the layer {self.name!r}, its moving variance, must not be negative, got "
+                f"{checked[-1].min()}"
+            )
+        return checked
+
     def emit(self, builder):
         self._emit(builder, "batch", momentum=self.momentum)
 

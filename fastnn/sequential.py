@@ -203,7 +203,7 @@ class Sequential(Intake):
         by_batch = not isinstance(self._optimizer, optimizers.LBFGS)
         if not by_batch:
             lbfgs.check(self, batch_size, hasattr(x, "__next__"), callbacks)
-        chunks = sources.Chunks(x, "x", steps_per_epoch) if y is None and sources.chunked(x) else None
+        chunks = sources.Chunks(x, "x", steps_per_epoch) if sources.chunked(x, y) else None
         if chunks is None and steps_per_epoch is not None:
             raise ValueError(f"steps_per_epoch={steps_per_epoch} is for iterators over chunks; arrays have an end")
         input_shape = self._input_shape

@@ -225,8 +225,12 @@ class Chunks:
         yield from enumerate(itertools.islice(self._chunks, self._count))
 
 
-def chunked(x):
-    """Whether `x` is chunks, and not an array or what can be made one."""
+def chunked(x, y=None):
+    """Whether `x` is chunks, and not an array or what can be made one; beside a `y` it is not, and no iterator."""
+    if y is not None:
+        if hasattr(x, "__next__"):
+            raise ValueError("x is an iterator over chunks, which have their own targets: y must be None")
+        return False
     if isinstance(x, (list, tuple)):
         # A number of NumPy's has a shape too, an empty one.
         return bool(x) and all(isinstance(chunk, tuple) and chunk and getattr(chunk[0], "shape", ()) for chunk in x)

@@ -9,6 +9,7 @@ import numpy as np
 from . import layers as layers_module
 from . import losses, mapped, network, sources, validation
 from .kernels.plan import OP_IN
+from .layer_base import snake_case
 from .metrics import Results
 from .scaling import InputScaling
 
@@ -91,7 +92,7 @@ class LayerStack:
     def _append(self, layer):
         taken = {other.name for other in self._layers}
         if layer.name is None:
-            base = type(layer).__name__.lower()
+            base = snake_case(type(layer).__name__)
             numbered = (f"{base}_{i}" if i else base for i in range(len(self._layers) + 1))
             layer.name = next(candidate for candidate in numbered if candidate not in taken)
         elif layer.name in taken:

@@ -135,6 +135,26 @@ def test_the_best_weights_come_back_with_their_statistics(backend):
     assert all(np.array_equal(a, b) for a, b in zip(expected, m.get_weights(), strict=True))
 
 
+def test_a_negative_variance_is_refused():
+    m = model()
+    m.build((6,))
+    before = m.get_weights()
+    weights = m.get_weights()
+    weights[3] = np.array([1, 1, -0.5, 1, 1, 1])
+    with pytest.raises(ValueError, match=r"weight 3 of the layer 'batch_normalization', its moving variance.* -0\.5"):
+        m.set_weights(weights)
+    with pytest.raises(ValueError, match="must not be negative"):
+        m.layers[0].set_weights(weights[:4])
+    assert all(map(np.array_equal, m.get_weights(), before))
+    weights[2], weights[3] = weights[3], np.zeros(6)
+    m.set_weights(weights)
+
+
+def test_names_are_those_of_keras():
+    names = ["batch_normalization", "dense", "batch_normalization_1", "activation", "dropout", "layer_normalization"]
+    assert [layer.name for layer in model().layers] == [*names, "dense_1"]
+
+
 def test_counts(capsys):
     m = model()
     assert [layer.count_params() for layer in m.layers] == [24, 280, 160, 0, 0, 80, 123]

@@ -111,6 +111,8 @@ def test_errors_of_reconstruction_from_a_file(tmp_path, monkeypatch):
     [
         (lambda m: m.predict(X, steps=2), ValueError, "steps=2 is for iterators over chunks"),
         (lambda m: m.evaluate(X, Y, steps=2), ValueError, "steps=2 is for iterators over chunks"),
+        (lambda m: m.evaluate(iter([(X, Y)]), Y, steps=1), ValueError, "have their own targets: y must be None"),
+        (lambda m: m.fit(iter([(X, Y)]), Y, steps_per_epoch=1), ValueError, "have their own targets: y must be None"),
         (lambda m: m.predict(Pieces(X), steps=2), ValueError, "steps=2 is for iterators; x has an end of its own"),
         (lambda m: m.predict(iter([X])), ValueError, "x is an iterator: steps must say"),
         (lambda m: m.evaluate(iter([(X, Y)])), ValueError, "x is an iterator: steps must say"),

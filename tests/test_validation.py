@@ -288,4 +288,4 @@ def test_keras_losses_ask_for_their_targets():
     with pytest.raises(RuntimeError, match="not built"):
         fastnn.Sequential([dense(3)], backend="numpy").predict(X)
     with pytest.raises(TypeError, match="validation_freq"):
-        m.fit(X, Y, validation_freq=3)
+        m.fit(X, Y, validation_freq="3")

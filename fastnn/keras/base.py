@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import sequential as _engine
 from .. import validation
+from ..layer_base import snake_case
 from . import constraints, initializers, regularizers, seeds
 from .arguments import FREE, refuse
 from .tensors import Array, KerasTensor, only
@@ -79,7 +80,7 @@ class Layer:
             raise ValueError(f"{what} takes one of input_shape, input_dim and batch_input_shape, got {declared}")
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a string, got {name!r}")
-        self.name = name or seeds.unique_name(seeds.snake_case(what))
+        self.name = name or seeds.unique_name(snake_case(what))
         self._spec = spec  # the engine's layer, of which every model has a copy; None for what is not computed
         self._declared = None
         for key, value in declared.items():

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import sequential as engine
 from .. import validation
+from ..layer_base import snake_case
 from . import display, seeds
 from .arguments import FREE, refuse
 from .base import Input, InputLayer
@@ -35,7 +36,7 @@ class Chain(engine.Sequential):
             self._connect(only(inputs, "Model"), only(outputs, "Model"))
 
     def _base_name(self):
-        return seeds.snake_case(type(self).__name__)
+        return snake_case(type(self).__name__)
 
     # ------------------------------------------------------------------------------------------ layers
 

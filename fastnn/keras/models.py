@@ -103,7 +103,7 @@ class Model(Chain):
     def _progress(self, verbose, x, y, batch_size, validation_split, steps):
         verbose = validation.verbosity(verbose)
         verbose = 1 if verbose == "auto" else verbose
-        if y is None and sources.chunked(x):
+        if sources.chunked(x, y):
             return display.Steps(verbose, steps or (len(x) if hasattr(x, "__len__") else None), batch_size)
         size = validation.integer("batch_size", 32 if batch_size is None else batch_size, low=1)
         rows = validation.split_at(validation_split, len(x))

@@ -19,7 +19,8 @@ from datetime import datetime, timezone
 import numpy as np
 
 from .. import files
-from . import base, configs, seeds
+from ..layer_base import snake_case
+from . import base, configs
 from .layers import InputLayer
 from .models import Model, Sequential
 
@@ -154,7 +155,7 @@ def _paths(model, prefix=""):
     """Yield every layer that is not an input, with its place in a ``.weights.h5``; models with None first."""
     counts = Counter()
     for part in model.layers:
-        name = seeds.snake_case(_class_name(part))
+        name = snake_case(_class_name(part))
         place = f"{prefix}layers/{name}_{counts[name]}" if counts[name] else f"{prefix}layers/{name}"
         counts[name] += 1
         if isinstance(part, Model):

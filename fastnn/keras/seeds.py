@@ -1,7 +1,6 @@
 """Where seeds and names come from, as far as nobody gives any."""
 
 import random
-import re
 import secrets
 from collections import Counter
 
@@ -50,13 +49,6 @@ def combined(given):
 def draw():
     """Return a seed for a model."""
     return int(_generator.integers(2**62))
-
-
-def snake_case(name):
-    """Return the name of a class as Keras writes it in names: ``InputLayer`` is ``input_layer``."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def unique_name(base):
