@@ -25,7 +25,7 @@ RECIPES = {
         "mlp": {
             **PLAIN,
             "hidden": [1024, 512],
-            "epochs": 25,
+            "epochs": 30,
             "batch_size": 256,
             "optimizer": "adamw",
             "learning_rate": 0.002,
