@@ -25,7 +25,6 @@ cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump,
     Aliasing: none; y holds the partial sums."""
     cdef long height = max(1, L2_BLOCK // (op.n_in * <long> sizeof(real) * ROWS_TOGETHER)) * ROWS_TOGETHER
     cdef long part, r, j, block, k, i, first, end, depth, jobs, low, high, groups, rows
-    cdef const Op *last = &net.ops[net.n_ops - 1]
     cdef const real *w
     cdef real *y
     for part in range(blocks(m, height)):
@@ -50,7 +49,7 @@ cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump,
                     if k + depth == op.n_in and (i % ROWS_TOGETHER == 0 or i >= end):
                         rows = (i - 1) // ROWS_TOGETHER * ROWS_TOGETHER
                         finish_forward(net, op, j, rows, smaller(i, end), training)
-                        if training and net.loss_in_columns and op == last:
+                        if training and net.loss_in_columns and op == &net.ops[net.n_ops - 1]:
                             loss_panel(net, op, j, rows, smaller(i, end), m, id)
 
 
