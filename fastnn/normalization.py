@@ -126,8 +126,14 @@ class BatchNormalization(_Normalizing):
         return [
             *super().weight_specs(input_shape),
             ("moving_mean", input_shape, self.moving_mean_initializer),
-            ("moving_variance", input_shape, self.moving_variance_initializer),
+            ("moving_variance", input_shape, self._moving_variance),
         ]
+
+    def _moving_variance(self, shape, rng):
+        values = self.moving_variance_initializer(shape, rng)
+        if values.min() < 0:
+            raise ValueError(f"moving_variance_initializer must not give negative numbers, got {values.min()}")
+        return values
 
     def check_weights(self, weights):
         checked = super().check_weights(weights)

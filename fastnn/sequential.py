@@ -223,6 +223,11 @@ class Sequential(Intake):
             validating = sources.Arrays(held_out, len(held_out), False), targets
         else:
             validating = None
+        if validating is None and validation_batch_size is not None:
+            raise ValueError(f"validation_batch_size={validation_batch_size} needs data to validate with")
+        if validation_freq != 1 and (validating is None or not validation_freq):
+            what = "names no epoch to validate after" if validating else "needs data to validate with"
+            raise ValueError(f"validation_freq={validation_freq!r} {what}")
         plan = self._make_plan(self._optimizer, self._loss, self._metrics, targets.loss, targets.scale, input_shape)
 
         # Everything is checked: from here on the model changes.

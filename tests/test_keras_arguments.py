@@ -191,6 +191,13 @@ def test_arguments_of_the_validation():
     for wrong in ({"validation_batch_size": 0}, {"validation_freq": 0}, {"validation_freq": [1.5]}):
         with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
             model.fit(X, y, verbose=0, validation_data=(X, y), **wrong)
+    before = model.get_weights()
+    for idle in ({"validation_batch_size": 8}, {"validation_freq": 2}, {"validation_freq": [1]}):
+        with pytest.raises(ValueError, match=f"{next(iter(idle))}=.* needs data to validate with"):
+            model.fit(X, y, verbose=0, **idle)
+    with pytest.raises(ValueError, match="names no epoch"):
+        model.fit(X, y, verbose=0, validation_data=(X, y), validation_freq=[])
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     chunks = ((X[:10], y[:10]), (X[10:], y[10:]))
     with pytest.raises(ValueError, match="validation_steps=1"):
         model.fit(X, y, verbose=0, validation_data=chunks, validation_steps=1)

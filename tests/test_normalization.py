@@ -150,6 +150,12 @@ def test_a_negative_variance_is_refused():
     m.set_weights(weights)
 
 
+def test_a_negative_initial_variance_is_refused():
+    m = fastnn.Sequential([BatchNormalization(moving_variance_initializer="random_normal"), Dense(3)])
+    with pytest.raises(ValueError, match="moving_variance_initializer must not give negative"):
+        m.build((None, 6))
+
+
 def test_names_are_those_of_keras():
     names = ["batch_normalization", "dense", "batch_normalization_1", "activation", "dropout", "layer_normalization"]
     assert [layer.name for layer in model().layers] == [*names, "dense_1"]
