@@ -82,11 +82,17 @@ def test_string_labels_with_something_else_among_them_are_refused(odd):
         small().fit(X, ["a", "b", odd] * 10)
 
 
-@pytest.mark.parametrize("x", [None, {}, "abc", (row for row in X), lambda: X])
+@pytest.mark.parametrize("x", [None, {}, "abc", lambda: X])
 def test_the_message_says_what_it_got_in_the_place_of_an_array(x):
     shown = "'abc'" if x == "abc" else type(x).__name__
     with pytest.raises(TypeError, match=f"x must hold numbers, but it is {shown}"):
         small().fit(x, Y)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_targets_beside_an_iterator_are_refused(method):
+    with pytest.raises(ValueError, match="x is an iterator over chunks, which have their own targets: y must be None"):
+        getattr(small(), method)((row for row in X), Y)
 
 
 @pytest.mark.parametrize("backend", kernels.available_backends())
