@@ -374,4 +374,6 @@ def _identity(model):
     config["metrics"] = [metric for metric in config["metrics"] if metric["name"] is not None]
     for key in ("seed", "name", "compile"):
         del config[key]
+    for layer in config["layers"]:
+        layer["config"].pop("name", None)  # layers made later in a process may be counted on
     return config

@@ -41,6 +41,7 @@ def test_nothing_of_our_own_is_hidden_in_the_list(ours):
 
 NEEDED = {
     "Activation": {"activation": "relu"},
+    "BackupAndRestore": {"backup_dir": "a"},
     "CSVLogger": {"filename": "a.csv"},
     "Dense": {"units": 3},
     "Dropout": {"rate": 0.5},
@@ -57,9 +58,11 @@ CLASS_NAMES = {"ones": "Ones", "zeros": "Zeros", "l1": "L1", "max_norm": "MaxNor
 # A value that is not the default of any argument of that name.
 OTHER = {
     "activation": "tanh", "activity_regularizer": "l1", "amsgrad": True, "append": True, "average": "macro",
-    "axis": 2, "baseline": 0.5, "batch_shape": (None, 3), "batch_size": 7, "bias_constraint": "max_norm",
-    "bias_initializer": "ones", "bias_regularizer": "l1", "centered": True, "class_aggregation": "variance",
-    "curve": "PR", "data_format": "channels_first", "distribution": "uniform", "dtype": "float64",
+    "axis": 2, "backup_dir": "b", "baseline": 0.5, "batch_shape": (None, 3), "batch_size": 7,
+    "bias_constraint": "max_norm", "bias_initializer": "ones", "bias_regularizer": "l1", "centered": True,
+    "class_aggregation": "variance",
+    "curve": "PR", "data_format": "channels_first", "delete_checkpoint": False, "distribution": "uniform",
+    "double_checkpoint": True, "dtype": "float64",
     "filename": "b.csv", "filepath": "b.keras", "from_logits": True, "initial_value_threshold": 0.5, "input_tensor": 3,
     "invert": True, "kernel_constraint": "max_norm", "kernel_initializer": "ones", "kernel_regularizer": "l1",
     "label_weights": [1.0], "min_delta": 0.25, "mode": "max", "monitor": "loss", "multi_label": True,

@@ -310,3 +310,35 @@ def test_progress(capsys):
     assert "3/3" in capsys.readouterr().out
     model.predict(X, verbose=0)
     assert capsys.readouterr().out == ""
+
+
+def test_a_fit_goes_on_from_a_backup(tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def __init__(self, epoch):
+            self.epoch = epoch
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == self.epoch:
+                raise KeyboardInterrupt
+
+    def train(stop, *callbacks):
+        keras.utils.set_random_seed(4)
+        inputs = keras.Input((6,))
+        kernel = {"kernel_initializer": keras.initializers.GlorotUniform(seed=3), "kernel_regularizer": "l2"}
+        x = keras.layers.BatchNormalization()(keras.layers.Dense(8, "relu", **kernel)(inputs))
+        outputs = keras.layers.Dense(3, kernel_constraint=keras.constraints.MaxNorm(2))(keras.layers.Dropout(0.2)(x))
+        model = keras.Model(inputs, outputs)
+        rate = keras.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss, metrics=["accuracy", keras.metrics.AUC()])
+        return model, model.fit(X, LABELS, 10, 6, verbose=0, callbacks=[Stop(stop), *callbacks])
+
+    whole, history = train(None)
+    with pytest.raises(KeyboardInterrupt):
+        train(3, keras.callbacks.BackupAndRestore(tmp_path / "backup"))
+    resumed, again = train(None, keras.callbacks.BackupAndRestore(tmp_path / "backup"))
+    assert again.history == history.history
+    assert again.epoch == list(range(6))
+    for a, b in zip(whole.get_weights(), resumed.layers[1].get_weights() + resumed.get_weights()[2:], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not (tmp_path / "backup").exists()

@@ -1,9 +1,10 @@
-"""Callbacks: the engine's, and a `ModelCheckpoint` that writes Keras's files."""
+"""Callbacks: the engine's, a `ModelCheckpoint` that writes Keras's files, and backups of the models here."""
 
 from .. import callbacks as engine
-from .arguments import missing
+from .. import sequential
+from .arguments import missing, refuse
 
-_OTHERS = ("BackupAndRestore", "ModelCheckpoint")  # the first of which writes files that are not Keras's
+_OWN = ("BackupAndRestore", "ModelCheckpoint")
 
 
 class ModelCheckpoint(engine.ModelCheckpoint):
@@ -30,7 +31,37 @@ class ModelCheckpoint(engine.ModelCheckpoint):
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
 
 
-globals().update({name: getattr(engine, name) for name in engine.__all__ if name not in _OTHERS})
+class BackupAndRestore(engine.BackupAndRestore):
+    """Keeps a backup of the fit after every epoch; a fit that finds one goes on from it, bit for bit.
 
-__all__ = [name for name in engine.__all__ if name != "BackupAndRestore"]
+    Parameters
+    ----------
+    backup_dir, save_freq, delete_checkpoint
+        As for `fastnn.callbacks.BackupAndRestore`.
+    double_checkpoint : False, default False
+        A backup takes the place of the one before at once or not at all, so that a second one is not needed.
+    """
+
+    def __init__(self, backup_dir, save_freq="epoch", double_checkpoint=False, delete_checkpoint=True):
+        takes = ("backup_dir", "save_freq", "delete_checkpoint")
+        refuse("BackupAndRestore", {"double_checkpoint": double_checkpoint}, {"double_checkpoint": False}, takes)
+        super().__init__(backup_dir, save_freq, delete_checkpoint)
+
+    def read(self, model):
+        return super().read(_plain(model))
+
+    def write(self, model, fit):
+        super().write(_plain(model), fit)
+
+
+def _plain(model):
+    """The model as the engine's own class, which the files of backups know; both have the same numbers."""
+    plain = object.__new__(sequential.Sequential)
+    vars(plain).update(vars(model))
+    return plain
+
+
+globals().update({name: getattr(engine, name) for name in engine.__all__ if name not in _OWN})
+
+__all__ = engine.__all__
 __getattr__ = missing("keras.callbacks", __all__)

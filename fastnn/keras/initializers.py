@@ -18,9 +18,12 @@ _SCALED = "seed input_axes output_axes"
 
 
 class _Seeded:
-    """Takes Keras's `seed`: the same weights every time."""
+    """Takes Keras's `seed`: the same weights every time. It is apart from the engine's arguments, which have none."""
 
-    seed = None
+    __slots__ = ("seed",)
+
+    def get_config(self):
+        return {**super().get_config(), **({"seed": self.seed} if hasattr(self, "seed") else {})}
 
 
 def _seed(initializer, value):
