@@ -19,6 +19,7 @@ import threadpoolctl
 
 from ..backend import BackendUnavailable
 from ..losses import LOSSES
+from ..memory import address
 from ..plan import RATE_KERNEL_L2
 
 try:
@@ -88,10 +89,6 @@ def _module(dtype):
     return importlib.import_module(f"{__name__}._engine_{instruction_set()}_{bits}")
 
 
-def _address(array):
-    return array.__array_interface__["data"][0]
-
-
 class Workspace:
     """An engine with the plan it was made from."""
 
@@ -104,26 +101,26 @@ class Workspace:
         """Addresses as the engine takes them: x as uint8 or real, y as labels, uint8 or real, weights, order."""
         x8 = x.dtype == np.uint8
         y8 = y is not None and not self.labels and y.dtype == np.uint8
-        a, t = _address(x), 0 if y is None else _address(y)
+        a, t = address(x), address(y)
         return (
             a if x8 else 0,
             0 if x8 else a,
             t if self.labels else 0,
             t if y8 else 0,
             0 if self.labels or y8 else t,
-            0 if weights is None else _address(weights),
-            0 if order is None else _address(order),
+            address(weights),
+            address(order),
         )
 
 
 def to_backend(plan, params, state, batch_size, threads):
     workspace = Workspace(plan, batch_size, threads)
-    workspace.engine.load(_address(params), _address(state), plan.n_params)
+    workspace.engine.load(address(params), address(state), plan.n_params)
     return workspace
 
 
 def to_host(workspace, params, state):
-    workspace.engine.store(_address(params), _address(state), workspace.plan.n_params)
+    workspace.engine.store(address(params), address(state), workspace.plan.n_params)
 
 
 def retune(workspace, plan):
@@ -141,60 +138,58 @@ def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums, 
         data,
         len(order),
         batch_size,
-        _address(rates),
+        address(rates),
         len(rates),
         seed & (2**64 - 1),
         step,
-        _address(sums),
-        0 if outputs is None else _address(outputs),
+        address(sums),
+        address(outputs),
     )
 
 
 def loss_grad(workspace, x, y, weights, seed, step, gradient):
     sums = np.zeros(1 + len(workspace.plan.metrics))
     data = workspace.data(x, y, weights)
-    workspace.engine.loss_grad(data, len(x), seed & (2**64 - 1), step, _address(gradient), _address(sums))
+    workspace.engine.loss_grad(data, len(x), seed & (2**64 - 1), step, address(gradient), address(sums))
     return sums
 
 
 def update(workspace, gradient, rate, step):
-    workspace.engine.update(_address(gradient), rate, step)
+    workspace.engine.update(address(gradient), rate, step)
 
 
 def evaluate(workspace, x, y, weights, sums):
     sums[...] = 0.0
-    workspace.engine.evaluate(workspace.data(x, y, weights), len(x), _address(sums))
+    workspace.engine.evaluate(workspace.data(x, y, weights), len(x), address(sums))
 
 
 def forward(workspace, x, first, last, out):
-    workspace.engine.forward(workspace.data(x), len(x), first, last, _address(out))
+    workspace.engine.forward(workspace.data(x), len(x), first, last, address(out))
 
 
 def gemm(a, b, out, trans_a, trans_b, threads):
     m, n = out.shape
     k = a.shape[0] if trans_a else a.shape[1]
-    _module(out.dtype).gemm(
-        _pool.address(), _address(a), _address(b), _address(out), m, k, n, trans_a, trans_b, threads
-    )
+    _module(out.dtype).gemm(_pool.address(), address(a), address(b), address(out), m, k, n, trans_a, trans_b, threads)
 
 
 def activate(code, z, out, alpha):
-    _module(z.dtype).activate(code, _address(z), _address(out), alpha, *z.shape)
+    _module(z.dtype).activate(code, address(z), address(out), alpha, *z.shape)
 
 
 def activate_grad(code, z, dy, out, alpha):
-    _module(z.dtype).activate_grad(code, _address(z), _address(dy), _address(out), alpha, *z.shape)
+    _module(z.dtype).activate_grad(code, address(z), address(dy), address(out), alpha, *z.shape)
 
 
 def loss(code, z, y, values, gradient, parameter):
     labels = LOSSES[code].labels
-    addresses = (_address(y), 0) if labels else (0, _address(y))
-    _module(z.dtype).loss(code, _address(z), *addresses, _address(values), _address(gradient), parameter, *z.shape)
+    addresses = (address(y), 0) if labels else (0, address(y))
+    _module(z.dtype).loss(code, address(z), *addresses, address(values), address(gradient), parameter, *z.shape)
 
 
 def dropout_mask(seed, step, op, out, rate):
-    _module(np.dtype("float32")).dropout_mask(seed & (2**64 - 1), step, op, _address(out), *out.shape, rate)
+    _module(np.dtype("float32")).dropout_mask(seed & (2**64 - 1), step, op, address(out), *out.shape, rate)
 
 
 def normal_noise(seed, step, op, out):
-    _module(out.dtype).normal_noise_rows(seed & (2**64 - 1), step, op, _address(out), out.size)
+    _module(out.dtype).normal_noise_rows(seed & (2**64 - 1), step, op, address(out), out.size)

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import dropout
 from ..activations import ACTIVATIONS, LINEAR
+from ..memory import address
 from ..optimizers import OPTIMIZERS
 from ..plan import (
     BATCH_NORM,
@@ -77,6 +78,8 @@ JOB = _record(
     "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
     ("meeting", np.int64, 16),
 )
+
+_PLACES = {name: (kind == np.float64, start // 8) for name, (kind, start) in JOB.fields.items()}
 
 REAL, UINT8, INT32 = range(3)
 # Up to so many threads gather the whole batch each for themselves: quicker than to fetch the others' part from their
@@ -234,9 +237,12 @@ class Workspace:
                 place[...] = source
 
 
-def address(array):
-    """Where an array's data lies; 0 for None."""
-    return 0 if array is None else array.ctypes.data
+def write(job, wishes):
+    """Write fields of a JOB record, of names and Python's numbers, in a tenth of NumPy's time."""
+    views = memoryview(job.view(np.int64)), memoryview(job.view(np.float64))
+    for name, value in wishes.items():
+        is_real, place = _PLACES[name]
+        views[is_real][place] = value
 
 
 def private_size(widest, itemsize):
