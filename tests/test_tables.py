@@ -90,6 +90,7 @@ def test_columns_come_in_the_order_of_training(here):
         ("a,a\n1,2\n", "two columns are called 'a'"),
         ("a,b\n", "has no rows"),
         ("", "has no rows"),
+        ("\n\n", "has no rows"),
         ('a,b\n"1,2\n', "cannot be read as CSV"),
     ],
 )
@@ -325,7 +326,10 @@ def test_an_autoencoder_of_a_table(here, capsys):
         ("train --data points.csv --target side --drop a b", "no column besides"),
         ("train --data points.csv --target side --test-split 0.999", "none to train on"),
         ("train --data points.csv --target side --test other.csv", "which no training row has"),
+        ("train --data whole.csv --target a", "has 1e+20, no class"),
+        ("train --data whole.csv --target b --test half.csv", "has 0.5, no class"),
         ("train --target side", "--target is for files"),
+        ("train --data points.xls --target side", "unknown data set 'points.xls'"),
         ("train --data points.csv --target side --print-recipe", "--print-recipe is for data sets"),
         ("train --data nope.csv --target side", "nope.csv: No such file"),
         ("train --code 3", "--code is for --model autoencoder"),
@@ -338,7 +342,35 @@ def test_an_autoencoder_of_a_table(here, capsys):
 def test_errors_of_commands(here, capsys, argv, words):
     classes_file(20)
     write("other.csv", "side,a,b\nleft,1,2\n")
+    write("whole.csv", "a,b\n" + "1,0\n1e20,1\n" * 10)
+    write("half.csv", "a,b\n1,0.5\n")
     assert run(*argv.split()) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
+def test_damaged_and_odd_files_of_arrays(here):
+    np.savez("x.npz", x=np.ones((50, 3)), y=np.zeros(50, int))
+    whole = Path("x.npz").read_bytes()
+    for damaged in (whole[:300], whole[:400] + b"?" + whole[401:], b""):
+        Path("x.npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"x\.npz cannot be read as NPZ"):
+            tables.read("x.npz", "y")
+    np.savez("x.npz", x=np.ones((50, 3)), y=np.array(1))
+    with pytest.raises(ValueError, match=r"x has the shape \(50, 3\) and its target \(\)"):
+        tables.read("x.npz", "y")
+    np.savez("x.npz", x=np.array(1), y=np.zeros(50, int))
+    with pytest.raises(ValueError, match=r"x\.npz: x has no rows"):
+        tables.read("x.npz", "y")
+    np.save("x.npy", np.ones((50, 3)))
+    with pytest.raises(ValueError, match="no column besides the target"):
+        tables.read("x.npy", "0", ["1", "2"])
+
+
+def test_lists_in_a_column_are_no_numbers(here):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    pandas.DataFrame({"a": [[1, 2], [3, 4]], "b": [0, 1]}).to_parquet("x.parquet")
+    with pytest.raises(ValueError, match=r"column 'a' in row 1 has \[1, 2\], which is no number"):
+        tables.read("x.parquet", "b")

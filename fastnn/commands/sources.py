@@ -93,7 +93,7 @@ def load(args):
     if is_file(args.data):
         return _load_file(args)
     for name in ("target", "test", "drop", "task", "uint8"):
-        if getattr(args, name):
+        if getattr(args, name) and args.data in datasets.names():
             raise ValueError(f"--{name} is for files; {args.data} is a data set that knows its own")
     return _catalogued(args.data)
 
@@ -124,7 +124,7 @@ def _load_file(args):
         if task == "classification":
             y, y_test, names = _labels(y, y_test, args.target)
         elif y.dtype.kind not in "biuf":
-            raise ValueError(f"--task regression: the target {args.target} holds texts, such as {y[0]!r}")
+            raise ValueError(f"--task regression: the target {args.target} holds texts, such as {y[0].item()!r}")
     if args.uint8:
         x, x_test = tables.as_bytes(x, args.data), tables.as_bytes(x_test, args.test or args.data)
     image = image_shape(x)
@@ -162,13 +162,19 @@ def _task(y):
     return "classification" if whole and len(np.unique(y)) <= _MOST_CLASSES else "regression"
 
 
+def _whole(y, target):
+    """Return numbers that stand for classes as int64."""
+    wrong = (y != np.floor(y)) | (y < -(2**53)) | (y > 2**53)  # beyond, floats are not all the whole numbers
+    if wrong.any():
+        raise ValueError(f"--task classification: the target {target} has {y[wrong][0].item()!r}, no class")
+    return y.astype(np.int64)
+
+
 def _labels(y, y_test, target):
     """Return both as labels, and the names of the classes: whole numbers from 0 on stay, others become texts."""
     if y.dtype.kind in "biuf":
-        if not (y == np.floor(y)).all():
-            raise ValueError(f"--task classification: the target {target} has {y[y != np.floor(y)][0]!r}, no class")
-        known = np.unique(y).astype(np.int64)
-        y, y_test = y.astype(np.int64), y_test.astype(np.int64)
+        y, y_test = _whole(y, target), _whole(y_test, target)
+        known = np.unique(y)
         if len(known) > 1 and (known == np.arange(len(known))).all():
             strange = np.setdiff1d(y_test, known)
             names = tuple(map(str, known))
@@ -244,7 +250,7 @@ def _other_file(args, model, run):
     if task == "classification":
         if model.classes is not None:
             names = tuple(model.classes.tolist())
-            y = y.astype(np.int64).astype(str) if y.dtype.kind in "biuf" else y
+            y = _whole(y, target).astype(str) if y.dtype.kind in "biuf" else y
         else:
             names = tuple(map(str, range(max(model.output_shape[1], 2))))
     x = tables.as_bytes(table.x, args.data) if args.uint8 or run.get("uint8") else table.x

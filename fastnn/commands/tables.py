@@ -2,6 +2,9 @@
 
 import csv
 import itertools
+import warnings
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,9 +138,10 @@ def _read_numbers(file, first, delimiter):
     names, head = [name.strip() for name in names], not any(map(_is_number, names))
     try:
         rows = file if head else itertools.chain([first], file)
-        rows = itertools.chain([next(rows)], rows)  # loadtxt warns where there are none
-        values = np.loadtxt(rows, delimiter=delimiter, ndmin=2, comments=None)
-    except (ValueError, UnicodeDecodeError, StopIteration):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # of no rows
+            values = np.loadtxt(rows, delimiter=delimiter, ndmin=2, comments=None)
+    except (ValueError, UnicodeDecodeError, UserWarning):
         return None
     if not values.size or values.shape[1] != len(names) or not np.isfinite(values).all():
         return None
@@ -203,7 +207,7 @@ def _numbers(column, name, path):
     values, lines = column
     try:
         result = np.array(values, np.float64)  # texts too
-        if np.isfinite(result).all():
+        if result.ndim == 1 and np.isfinite(result).all():  # lists become several columns
             return result
     except (ValueError, TypeError):
         pass
@@ -271,6 +275,8 @@ def _read_array(path, target, drop):
         return Table(_finite(x, path), y)
     left_out = {label, *(_column(name, x.shape[1], path, "--drop") for name in drop)}
     keep = [i for i in range(x.shape[1]) if i not in left_out]
+    if not keep:
+        raise ValueError(f"{path} has no column besides the target")
     return Table(_finite(x if len(keep) == x.shape[1] else x[:, keep], path), y)
 
 
@@ -281,9 +287,9 @@ def _column(text, width, path, option):
 def _read_npz(path, target):
     """A file of arrays: x_train, y_train, x_test and y_test, or the target by name and the inputs besides it."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:  # load leaves torn ones open
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"{path} cannot be read as NPZ: {error}") from error
@@ -299,7 +305,9 @@ def _read_npz(path, target):
             raise ValueError(f"{path} must have one array besides the target, it has {', '.join(others) or 'none'}")
         pairs = {others[0]: (arrays[others[0]], None if target is None else arrays[target])}
     for name, (x, y) in pairs.items():
-        if y is not None and (y.size != len(y) or len(x) != len(y)):
+        if not x.ndim or not x.size:
+            raise ValueError(f"{path}: {name} has no rows: its shape is {x.shape}")
+        if y is not None and y.shape not in ((len(x),), (len(x), 1)):
             raise ValueError(f"{path}: {name} has the shape {x.shape} and its target {y.shape}")
     tables = [
         Table(_finite(x, f"{path}, {name}"), None if y is None else _finite(y.ravel(), f"{path}, its target", "biufU"))
