@@ -25,15 +25,17 @@ def to_array(value, name):
     if not hasattr(value, "columns"):
         return _column(value)
     names = list(value.columns)
-    columns = [_column(value[column]) for column in names]
+    # By their places: two columns of pandas may have one name.
+    series = [value.iloc[:, i] if hasattr(value, "iloc") else value[column] for i, column in enumerate(names)]
+    columns = [_column(one) for one in series]
     if len(columns) == 1:
         return columns[0][:, None]
-    for column, values in zip(names, columns, strict=True):
+    for column, one, values in zip(names, series, columns, strict=True):
         if values.dtype.kind not in "biuf":
             found = f" ({str(values[0])!r} first)" if len(values) else ""
             raise TypeError(
-                f"the column {column!r} of {name} holds {value[column].dtype}{found}, not numbers: leave it out, or "
-                "turn it into numbers"
+                f"the column {column!r} of {name} holds {one.dtype}{found}, not numbers: leave it out, or turn it "
+                "into numbers"
             )
     return np.column_stack(columns) if columns else np.empty((len(value), 0))
 

@@ -147,10 +147,9 @@ def array(value, name, strings=False):
         result = np.asarray(value)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} cannot be read as an array: {error}") from None
-    if strings and result.dtype.kind == "O" and result.size and all(isinstance(v, str) for v in result.flat):
-        result = result.astype(str)
-    if strings and result.dtype.kind == "T":
-        result = result.astype(str)
+    if strings and result.dtype.kind in "OT" and result.size:
+        objects = result.astype(object)
+        result = objects.astype(str) if all(isinstance(v, str) for v in objects.flat) else result
     if strings and result.dtype.kind == "U" and not isinstance(value, np.ndarray):
         # In a list NumPy turns whatever stands beside a string into one, the NaN of a missing label too.
         found = [v for v in np.asarray(value, dtype=object).flat if not isinstance(v, str)]

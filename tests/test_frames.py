@@ -98,3 +98,11 @@ def test_neither_library_is_imported():
     code = "import sys, numpy, fastnn; fastnn.MLP([3, 2], backend='numpy').fit(numpy.ones((4, 3)), [0, 1, 0, 1])"
     code += "; print({'pandas', 'polars'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_two_columns_of_one_name():
+    pandas = pytest.importorskip("pandas")
+    twice = pandas.DataFrame(X, columns=["a", "b", "a"])
+    np.testing.assert_array_equal(model().predict(twice), model().predict(X))
+    with pytest.raises(TypeError, match="the column 'a' of x holds"):
+        model().predict(pandas.DataFrame([["u", 1.0, 2.0]], columns=["a", "b", "a"]))

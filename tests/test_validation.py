@@ -57,6 +57,8 @@ BAD_Y = [
     (np.full((N, CLASSES), 2.0), ValueError, r"y must lie in \[0, 1\]"),
     (np.ones((N, CLASSES)), ValueError, "row 0 sums to 3.0; .*multilabel"),
     (np.array(["a", "b", "c"] * 4), TypeError, "holds strings .* trained with integer labels"),
+    (np.array(["a", "b", "c"] * 4, "T"), TypeError, "holds strings .* trained with integer labels"),
+    (np.array(["a", np.nan] * 6, np.dtypes.StringDType(na_object=np.nan)), TypeError, "dtype StringDType"),
     (None, ValueError, "y is missing"),
 ]
 BAD_FIT = [
