@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 import fastnn.sklearn as ours  # noqa: E402
+from fastnn.callbacks import TerminateOnNaN  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -111,3 +112,11 @@ def test_autoencoder_takes_what_it_can():
     coder = small().fit(x)
     with pytest.raises(ValueError, match=r"\(2, 4\)"):
         coder.inverse_transform(np.zeros((2, 4)))
+
+
+def test_an_autoencoder_that_ends_before_its_first_epoch():
+    x, _ = digits(40)
+    coder = ours.AutoencoderTransformer((4, 2), max_iter=3, random_state=0)
+    with np.errstate(all="ignore"):
+        coder.fit((x * 1e30).astype(np.float32), callbacks=[TerminateOnNaN()])
+    assert coder.n_iter_ == 0 and coder.loss_curve_ == [] and np.isnan(coder.loss_)

@@ -1,9 +1,11 @@
 """What the estimators have that those of scikit-learn have not."""
 
 import copy
+import threading
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 sklearn = pytest.importorskip("sklearn", minversion="1.6")
 
@@ -13,6 +15,7 @@ from sklearn.base import clone  # noqa: E402
 
 import fastnn.sklearn as ours  # noqa: E402
 from fastnn.callbacks import BackupAndRestore, EarlyStopping, LambdaCallback  # noqa: E402
+from fastnn.session import Session  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -163,7 +166,7 @@ def test_partial_fit_sees_parameters_that_have_changed():
     assert same._model.backend == "numpy"
     np.testing.assert_allclose(same.coefs_[0], model.coefs_[0], rtol=1e-9, atol=1e-12)
     assert not np.allclose(other.coefs_[0], model.coefs_[0])
-    with pytest.raises(ValueError, match="coefs_ and intercepts_ hold 610 numbers"):
+    with pytest.raises(ValueError, match=r"coefs_ have the shapes .* need \[\(64, 9\)"):
         model.set_params(hidden_layer_sizes=9).partial_fit(x, y)
 
 
@@ -184,3 +187,63 @@ def test_threads_change_nothing(name):
     models = [getattr(ours, name)(**parameters, threads=n).fit(x, y) for n in (1, 2)]
     np.testing.assert_array_equal(*(model.coefs_[0] for model in models))
     np.testing.assert_array_equal(*(model.predict(x) for model in models))
+
+
+def test_weights_of_other_shapes_are_refused_even_if_there_are_as_many():
+    x, _ = digits()
+    x, y = x[:, :4], np.arange(len(x)) % 4
+    model = ours.MLPClassifier((3, 5), warm_start=True, max_iter=2, random_state=0).fit(x, y)
+    with pytest.raises(ValueError, match=r"\(4, 3\).* need .*\(4, 5\)"):
+        model.set_params(hidden_layer_sizes=(5, 3)).fit(x, y)
+    model = ours.MLPRegressor(hidden_layer_sizes=4, max_iter=2, random_state=0).fit(x, x)
+    model.coefs_ = [coef.reshape(2, 8) for coef in model.coefs_]
+    with pytest.raises(ValueError, match=r"\(2, 8\).* need .*\(4, 4\)"):
+        model.predict(x)
+    model.coefs_ = model.coefs_[:1]
+    with pytest.raises(ValueError, match="coefs_ have the shapes"):
+        model.predict(x)
+
+
+def test_inputs_too_large_for_float32_are_refused():
+    x, y = digits(40)
+    model = ours.MLPClassifier((3,), max_iter=2, random_state=0).fit(x.astype(np.float32), y)
+    for large in (np.full((2, 64), 1e39), scipy.sparse.csr_matrix(np.full((2, 64), 1e39))):
+        with pytest.raises(ValueError, match="too large for float32"):
+            model.predict_proba(large)
+
+
+def test_predictions_in_another_thread_leave_a_partial_fit_alone(monkeypatch):
+    x, y = digits(40)
+    alone, model = (
+        ours.MLPClassifier((8,), batch_size=4, random_state=0).partial_fit(x, y, classes=range(10)) for _ in range(2)
+    )
+    alone.partial_fit(x, y)
+    found, run = [], Session.run
+    thread = threading.Thread(target=lambda: found.append(model.predict_proba(x)))
+
+    def run_and_predict(session, *args):
+        run(session, *args)
+        if thread.ident is None:
+            thread.start()
+            thread.join(0.2)  # it may have to wait for the end
+
+    monkeypatch.setattr(Session, "run", run_and_predict)
+    model.partial_fit(x, y)
+    thread.join()
+    np.testing.assert_array_equal(model.coefs_[0], alone.coefs_[0])
+    np.testing.assert_array_equal(found[0], alone.predict_proba(x))
+
+
+def test_a_loss_without_a_bottom_is_an_error():
+    x, y = digits(60)
+    weights = np.where(y == 0, -5.0, 1.0)
+    with pytest.raises(ValueError, match="non-finite"):
+        ours.MLPClassifier((8,), solver="lbfgs", max_iter=30, random_state=0).fit(x, y, weights)
+
+
+def test_no_activations_for_no_hidden_layers():
+    x, y = digits(40)
+    one, other = (
+        ours.MLPClassifier((), activation, max_iter=2, random_state=0).fit(x, y) for activation in ([], "relu")
+    )
+    np.testing.assert_array_equal(one.coefs_[0], other.coefs_[0])

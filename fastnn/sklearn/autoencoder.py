@@ -145,8 +145,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             callbacks=callbacks,
         )
         self.model_ = model
-        self.loss_curve_ = list(history.history["loss"])
-        self.loss_, self.n_iter_ = self.loss_curve_[-1], len(self.loss_curve_)
+        self.loss_curve_ = list(history.history.get("loss", ()))  # of no epoch where TerminateOnNaN ended the first
+        self.loss_, self.n_iter_ = [float("nan"), *self.loss_curve_][-1], len(self.loss_curve_)
         self._n_features_out = hidden[-1]
         self.offset_ = float(np.percentile(self._scores(X), 100.0 * self.contamination))
         return self

@@ -90,14 +90,17 @@ class BaseMLP(BaseEstimator):
         self.n_iter_ = 0
         if self.solver == "lbfgs":
             model = self._make_model(sizes, "sgd")
-            solvers.lbfgs(self, model, self._rows(model, X, y, sample_weight, len(y)))
         else:
             going_on = incremental and hasattr(self, "_optimizer")
             model = self._next_model(sizes) if going_on else self._make_model(sizes, solvers.optimizer(self))
             self._optimizer = model.optimizer
-            self._fit_stochastic(model, X, y, sample_weight, validation, callbacks, incremental)
-        self._model = model
-        self.coefs_, self.intercepts_ = model_module.weights(model)
+        with model._network.lock:
+            if self.solver == "lbfgs":
+                solvers.lbfgs(self, model, self._rows(model, X, y, sample_weight, len(y)))
+            else:
+                self._fit_stochastic(model, X, y, sample_weight, validation, callbacks, incremental)
+            self._model = model
+            self.coefs_, self.intercepts_ = model_module.weights(model)
         return self
 
     def _check_combination(self, X_val, y_val, callbacks, incremental):
@@ -115,10 +118,10 @@ class BaseMLP(BaseEstimator):
         """Draw the weights, and begin to count."""
         self.t_ = 0
         self.n_layers_ = len(sizes)
-        self.out_activation_ = self._output_activation()
+        self.out_activation_ = out = self._output_activation()
         self.coefs_, self.intercepts_ = [], []
         activations = model_module.per_hidden("activation", self.activation, len(sizes) - 2)
-        last = self.activation if isinstance(self.activation, str) else activations[-1]
+        last = self.activation if isinstance(self.activation, str) else [out, *activations][-1]
         # Glorot and Bengio 2010, from the stream of random numbers that scikit-learn's estimators draw from.
         for act, n_in, n_out in zip([*activations, last], sizes[:-1], sizes[1:], strict=True):
             bound = np.sqrt((2.0 if model_module.activation_name(act) == "sigmoid" else 6.0) / (n_in + n_out))
@@ -169,7 +172,8 @@ class BaseMLP(BaseEstimator):
         if not hasattr(self, "_model"):
             sizes = [len(self.coefs_[0]), *(coef.shape[1] for coef in self.coefs_)]
             return self._make_model(sizes, "sgd")
-        model_module.load(self._model, self.coefs_, self.intercepts_)
+        with self._model._network.lock:  # which a partial_fit in another thread holds until `coefs_` are its own
+            model_module.load(self._model, self.coefs_, self.intercepts_)
         return self._model
 
     def _rows(self, model, X, y, sample_weight, batch_size):

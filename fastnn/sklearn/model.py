@@ -1,11 +1,12 @@
 """From the parameters of an estimator to a `Sequential`, its plans and its data."""
 
 import dataclasses
+import math
 from numbers import Integral
 
 import numpy as np
 
-from .. import losses
+from .. import losses, validation
 from ..kernels.plan import DENSE, OP_CODE, RATE_KERNEL_L2
 from ..layers import Dense, Dropout
 from ..mlp import per_layer
@@ -112,10 +113,16 @@ def build(sizes, activation, dropout, out_activation, **options):
 def load(model, coefs, intercepts):
     """Give the network the weights of an estimator, unless it has them."""
     wanted, at = model.params, 0
+    widths = [layer.units for layer in model.layers if isinstance(layer, Dense)]
+    needed = list(zip([math.prod(model.input_shape[1:]), *widths], widths, strict=False))
+    found = [np.shape(coef) for coef in coefs]
+    if found != needed or [np.shape(part) for part in intercepts] != [(width,) for width in widths]:
+        shapes = [np.shape(part) for part in intercepts]
+        raise ValueError(
+            f"coefs_ have the shapes {found} and intercepts_ {shapes}, but the layers need {needed} and a number for "
+            "every output"
+        )
     parts = [np.ravel(part) for pair in zip(coefs, intercepts, strict=True) for part in pair]
-    size = sum(part.size for part in parts)
-    if size != wanted.size:
-        raise ValueError(f"coefs_ and intercepts_ hold {size} numbers, but the layers need {wanted.size}")
     for part in parts:
         if not np.array_equal(part, wanted[at : at + part.size]):
             model._network.write(np.concatenate(parts).astype(model.dtype, copy=False))
@@ -142,12 +149,22 @@ def dense(x, rows, dtype):
     return np.ascontiguousarray(x[rows].toarray(), dtype=dtype)
 
 
+def converted(x, dtype):
+    """Return an array or a CSR matrix in a dtype, for which its values may be too large."""
+    if not isinstance(x, np.ndarray):
+        x = x.tocsr()
+        converted(x.data, dtype)  # the dense rows are converted when their turn comes
+        return x
+    return np.ascontiguousarray(x) if x.dtype == dtype else validation.real(x, "X", dtype)
+
+
 def outputs(model, x):
     """Compute the outputs (n, O) for an array or a CSR matrix (n, I)."""
     network, plan, last = model._network, model._inference_plan(), model._last_op
+    x = converted(x, network.dtype)
     result = np.empty((x.shape[0], model._outputs), network.dtype)
     if isinstance(x, np.ndarray):
-        network.forward(plan, np.ascontiguousarray(x, network.dtype), 0, last, result)
+        network.forward(plan, x, 0, last, result)
         return result
     for part in _slices(x.shape[0], max(1, _BLOCK // max(1, x.shape[1]))):
         network.forward(plan, dense(x, part, network.dtype), 0, last, result[part])
@@ -187,7 +204,7 @@ class Rows:
 
     def __init__(self, x, y, sample_weight, factor, alpha, batch_size, dtype, missing=None):
         self.sparse = not isinstance(x, np.ndarray)
-        self.x = x.tocsr() if self.sparse else np.ascontiguousarray(x, dtype=dtype)
+        self.x = converted(x, np.dtype(dtype))
         self.y, self.sample_weight, self.factor, self.dtype = y, sample_weight, factor, np.dtype(dtype)
         self.batch_size, self.missing = batch_size, missing
         n = len(y)

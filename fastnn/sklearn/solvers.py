@@ -241,7 +241,7 @@ def lbfgs(estimator, model, rows):
         raise ValueError(_NOT_FINITE)
     options = {"maxfun": int(estimator.max_fun), "maxiter": int(estimator.max_iter), "gtol": float(estimator.tol)}
     found = minimize(objective, start, jac=True, method="L-BFGS-B", callback=progress, options=options)
-    if not np.isfinite(found.x).all():
+    if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
         raise ValueError(_NOT_FINITE)
     if not found.success:
         warnings.warn(
