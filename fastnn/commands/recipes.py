@@ -25,6 +25,7 @@ RECIPES = {
         "mlp": {
             **PLAIN,
             "hidden": [1024, 512],
+            "activation": "gelu",
             "epochs": 30,
             "batch_size": 256,
             "optimizer": "adamw",

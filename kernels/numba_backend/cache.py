@@ -72,7 +72,10 @@ class _Cache(FunctionCache):
     def load_overload(self, sig, target_context):
         found = None
         try:
-            found = super().load_overload(sig, target_context)
+            # Not `super().load_overload`, which first makes Numba ready to compile: that takes half a second, and the
+            # compiler does it for itself.
+            with self._guard_against_spurious_io_errors():
+                found = self._load_overload(sig, target_context)
         except Exception:  # whatever reading half a file raises, which a machine may leave that went off meanwhile
             self.flush()
         if found is None:
