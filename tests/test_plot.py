@@ -32,6 +32,10 @@ def rendered(figure):
     return imread(file)
 
 
+def written_legend(legend):
+    return [text.get_text() for text in legend.get_texts()]
+
+
 def lines(axes):
     return {line.get_label(): line for line in axes.get_lines()}
 
@@ -87,6 +91,33 @@ def test_values_that_are_not_finite():
     figure = plot.history({"loss": [1.0, float("nan"), float("inf"), 0.5], "val_loss": [float("nan")] * 4})
     rendered(figure)
     np.testing.assert_array_equal(figure.axes[0].get_lines()[0].get_ydata(), [1, np.nan, np.inf, 0.5])
+    assert written_legend(figure.axes[0].get_legend()) == ["training", "validation (no finite number)"]
+
+
+def test_training_and_validation_are_unequal_in_grey():
+    from matplotlib.colors import to_rgb
+
+    greys = [np.dot(to_rgb(line.get_color()), [0.299, 0.587, 0.114]) for line in plot.history(HISTORY).axes[0].lines]
+    assert abs(greys[0] - greys[1]) > 0.15
+
+
+@pytest.mark.parametrize(
+    "loss, scale", [([5e3, 1.0], "log"), ([5e2, 1.0], "linear"), ([5e3, 0.0], "linear"), ([-1.0, -5e3], "linear")]
+)
+def test_numbers_over_decades_are_on_a_logarithmic_axis(loss, scale):
+    figure = plot.history({"loss": loss, "val_loss": [np.nan, 2.0]})
+    rendered(figure)
+    assert figure.axes[0].get_yscale() == scale
+    found = SimpleNamespace(rates=np.array([1e-3, 1e-2]), losses=np.array(loss), suggestion=None)
+    assert plot.lr_finder(found).axes[0].get_yscale() == scale
+
+
+def test_ticks_are_the_numbers_themselves_and_long_titles_are_whole():
+    figure = plot.history({"loss": [1.0, 0.99999], "a_metric_with_a_$long_name_that_wants_more_than_one_line": [1.0]})
+    rendered(figure)
+    assert figure.axes[0].yaxis.get_offset_text().get_text() == ""
+    edge = figure.bbox.x1
+    assert all(box.x0 >= 0 and box.x1 <= edge for box in (axes.title.get_window_extent() for axes in figure.axes))
 
 
 @pytest.mark.parametrize(
@@ -306,6 +337,13 @@ def test_labels_without_names_are_sorted():
     assert ticks(axes.yaxis) == ["a", "b", "c"] and written(axes) == list("001010000")
 
 
+def test_the_title_of_a_small_confusion_matrix_is_whole():
+    figure = plot.confusion_matrix([0, 0], [0, 0])
+    rendered(figure)
+    box = figure.axes[0].title.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+
+
 def test_class_accuracy_shows_recall():
     figure = plot.class_accuracy(TRUE, FOUND, class_names=[*"abc", "never"])
     (axes,) = figure.axes
@@ -343,6 +381,8 @@ def test_strange_names_of_classes(draw):
         (lambda: plot.confusion_matrix([0, 3], [0, 1], class_names="ab"), "y_true: class 3 has no name, .* has 2"),
         (lambda: plot.confusion_matrix(["a", "x"], ["a", "b"], class_names="ab"), "'x' is not among"),
         (lambda: plot.confusion_matrix(["a", "b"], [0, 1]), "both be numbers or both texts, found 'a' and 0"),
+        (lambda: plot.confusion_matrix([[1, 0], [1, 1]], [0, 1]), r"y_true: .* a one-hot row .* found \[1, 1\]"),
+        (lambda: plot.confusion_matrix([1, 0], [[0, 1], [0, 0]]), r"predictions: .* a one-hot row .* found \[0, 0\]"),
         (lambda: plot.confusion_matrix(range(101), range(101)), "at most 100 classes, found 101"),
         (lambda: plot.regression([1, 2], [1, 2, 3]), r"found shapes \(2,\) and \(3,\)"),
         (lambda: plot.regression([1, np.nan], [1, 2]), "NaN"),
@@ -386,6 +426,23 @@ def test_reconstructions_are_below_their_originals():
     assert len(tiles(plot.reconstructions(x, y, max_images=2), (4, 4), 2)) == 4
     plot.reconstructions(x.reshape(5, 16), y, shape=(2, 8))
     rendered(plot.reconstructions(RNG.random((3, 2, 2, 3)), RNG.random((3, 12))))
+
+
+def test_sheets_of_narrow_and_of_flat_images():
+    tall = plot.reconstructions(RNG.random((3, 60, 6)), RNG.random((3, 60, 6)), errors=[1e-6] * 3)
+    flat = plot.reconstructions(RNG.random((3, 2, 60)), RNG.random((3, 2, 60)), errors=[1e-6] * 3)
+    for figure in (tall, flat):
+        rendered(figure)
+        (axes,) = figure.axes
+        errors = [text.get_window_extent() for text in axes.texts]
+        assert all(left.x1 < right.x0 for left, right in pairwise(errors))
+        first, second = (label.get_window_extent() for label in axes.get_yticklabels())
+        assert second.y1 < first.y0
+    assert tall.get_size_inches()[1] < 6
+    figure = plot.weights(RNG.normal(size=(120, 3)), shape=(2, 60))
+    rendered(figure)
+    label = figure.axes[1].yaxis.label.get_window_extent()
+    assert label.y0 >= 0 and label.y1 <= figure.bbox.y1
 
 
 def test_weights_are_those_of_the_first_layer():
@@ -449,6 +506,18 @@ def test_codes_of_two_numbers_are_drawn_as_they_are():
     assert len({part.get_paths()[0].vertices.tobytes() for part in parts}) == 3  # markers, for those who see grey
     assert written(figure.axes[0]) == ["a", "b", "c"]
     assert len(drawn_points(plot.codes(points, labels, max_points=7))) == 7
+
+
+@pytest.mark.parametrize("count", [3, 10, 20])
+def test_every_class_has_a_marker_of_its_own_and_a_legend(count):
+    names = [*STRANGE[:2], *(f"class {i}" for i in range(2, count))]
+    figure = plot.codes(RNG.normal(size=(60, 2)), np.arange(60) % count, class_names=names)
+    rendered(figure)
+    (legend,) = figure.legends
+    assert written_legend(legend) == names
+    looks = [(dots.get_paths()[0].vertices.tobytes(), len(dots.get_facecolor())) for dots in legend.legend_handles]
+    assert len(set(looks)) == count
+    assert figure.axes[0].get_window_extent().x1 <= legend.get_window_extent().x0
 
 
 def test_names_of_clouds_do_not_overlap():

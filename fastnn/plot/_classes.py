@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._common import BLUE, GREY, RED, labels_of, new_figure, shorten
+from ._common import BLUE, GREY, labels_of, new_figure, shorten
 
 _MOST_CLASSES = 100
 
@@ -38,7 +38,7 @@ def confusion_matrix(y_true, y_pred, *, class_names=None):
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     longest = 0.075 * max(map(len, names))  # inches of a name
     cell = max(0.46, 0.1 + 0.075 * len(f"{counts.max():,}"))
-    figure.set_size_inches(n * cell + longest + 0.9, n * cell + 0.75 * longest + 1.1)
+    figure.set_size_inches(max(n * cell + longest + 0.9, 2.2), n * cell + 0.75 * longest + 1.1)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
     for row, column in np.ndindex(n, n):
@@ -134,6 +134,8 @@ def regression(y_true, y_pred):
         If matplotlib is not installed.
     """
     figure = new_figure(4.8, 4.8)
+    from matplotlib.patheffects import withStroke
+
     true, predicted = (np.asarray(values, np.float64) for values in (y_true, y_pred))
     columns = all(values.shape in ((values.size,), (values.size, 1)) for values in (true, predicted))
     if not columns or true.size != predicted.size or not true.size:
@@ -144,7 +146,14 @@ def regression(y_true, y_pred):
     axes = figure.add_subplot()
     axes.scatter(true, predicted, s=9, color=BLUE, alpha=0.6 if len(true) < 1000 else 0.3, linewidths=0)
     low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
-    axes.plot([low, high], [low, high], color=RED, linestyle="--", linewidth=1.4)
+    axes.plot(
+        [low, high],
+        [low, high],
+        color="black",
+        linestyle="--",
+        linewidth=1.4,
+        path_effects=[withStroke(linewidth=3, foreground="white")],
+    )
     error, spread = np.square(true - predicted).sum(), np.square(true - true.mean()).sum()
     quality = f", R2 {1 - error / spread:.3f}" if spread else ""
     axes.set_title(f"mean absolute error {np.abs(true - predicted).mean():.4g}{quality}", fontsize=10)

@@ -168,6 +168,8 @@ def codes(codes, labels=None, *, class_names=None, max_points=5000):
     if len(points) > max_points:
         axes.set_title(f"first {max_points:,} of {len(points):,}", fontsize=10)
     size = 9 if len(flat) > 2000 else 16
+    if labels is None and points.shape[1] == 1:
+        axes.set_yticks([])  # the height only keeps the dots apart
     if labels is None or len(classes) > _MOST_NAMES:
         numbers = classes[index] if classes.dtype.kind in "biuf" else index
         colours = {"color": GREY} if labels is None else {"c": numbers, "cmap": "viridis"}
@@ -175,18 +177,23 @@ def codes(codes, labels=None, *, class_names=None, max_points=5000):
         if labels is not None:
             figure.colorbar(dots, label="label" if classes.dtype.kind in "biuf" else "number of the label, sorted")
         return figure
+    names = [shorten(name) for name in names_of("labels", classes, class_names)]
     if points.shape[1] == 1:
-        axes.set_yticks(range(len(classes)), names_of("labels", classes, class_names), parse_math=False)
+        axes.set_yticks(range(len(classes)), names, parse_math=False)
     tags = []
-    for number, name in enumerate(names_of("labels", classes, class_names)):
+    for number, name in enumerate(names):
         mine = flat[index == number]
         if not len(mine):
             continue
         colour, marker = _STYLES[number % len(_STYLES)]
-        axes.scatter(*mine.T, s=size, c=colour, marker=marker, alpha=0.65, linewidths=0)
-        tags.append((shorten(name), np.median(mine, axis=0), colour))
+        filled = number < len(_STYLES)
+        paint = {"facecolors": colour, "linewidths": 0} if filled else {"facecolors": "none", "linewidths": 0.8}
+        axes.scatter(*mine.T, s=size, marker=marker, alpha=0.65, edgecolors=colour, **paint)
+        tags.append((name, np.median(mine, axis=0), colour))
     if points.shape[1] > 1:
-        _name_clouds(figure, axes, tags)
+        _explain_markers(figure, axes.collections, [name for name, _, _ in tags])
+        if len(classes) <= len(_STYLES):
+            _name_clouds(figure, axes, tags)
     return figure
 
 
@@ -209,6 +216,15 @@ def _flat(points, index):
         f"{place} principal component of {points.shape[1]} ({share:.0%} of the variance)"
         for place, share in zip(("first", "second"), shares, strict=True)
     )
+
+
+def _explain_markers(figure, dots, names):
+    """Write beside the points which marker is which class."""
+    numbers = list(map(str, range(len(names))))  # in place of names, some of which a legend would leave out
+    legend = figure.legend(dots, numbers, loc="outside right upper", frameon=False, fontsize=9, markerscale=1.6)
+    for handle, text, name in zip(legend.legend_handles, legend.get_texts(), names, strict=True):
+        handle.set_alpha(1)
+        text.set(text=name, parse_math=False)
 
 
 def _name_clouds(figure, axes, tags):

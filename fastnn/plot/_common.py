@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-BLUE, RED, GREY = "#0072b2", "#c8370a", "#8c8c8c"  # tell apart for the colour-blind, and unequal in grey
+BLUE, RED, GREY = "#004080", "#d0410a", "#8c8c8c"  # told apart by the colour-blind, and in grey
 _MAX_NAME = 18  # characters of a name that a picture shows
 
 
@@ -87,10 +87,21 @@ def labels_of(what, values, owner, n):
     if values.ndim == 2:
         if graded:
             probabilities = values.max(axis=1)
+        elif (bad := (values != 0).sum(axis=1) != 1).any():
+            raise ValueError(f"{what}: expected a class or a one-hot row for each, found {values[bad][0].tolist()}")
         values = values.argmax(axis=1)
     if values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.round(values)).all():
         values = values.astype(np.int64)
     return values, probabilities
+
+
+def scale_values(axes, values):
+    """Make the vertical axis logarithmic where linear ticks would hide most of the values, and its ticks plain."""
+    values = values[np.isfinite(values)]
+    if values.size and 0 < values.min() < values.max() / 1000:
+        axes.set_yscale("log")
+    else:
+        axes.ticklabel_format(axis="y", useOffset=False)
 
 
 def names_of(what, labels, class_names=None):

@@ -1,10 +1,11 @@
 """Pictures of numbers over the course of a training."""
 
 import math
+import textwrap
 
 import numpy as np
 
-from ._common import BLUE, RED, new_figure
+from ._common import BLUE, RED, new_figure, scale_values
 
 
 def history(history):
@@ -19,7 +20,8 @@ def history(history):
     Returns
     -------
     matplotlib.figure.Figure
-        An axes for each quantity, loss first. Training is a full line with dots, validation dashed with squares.
+        An axes for each quantity, loss first. Training is a full line with dots, validation dashed with squares. The
+        vertical axis is logarithmic where the numbers are positive and the largest is over 1000 times the smallest.
 
     Raises
     ------
@@ -75,10 +77,12 @@ def _plot_curves(axes, title, training, validation):
             # Markers of the two curves take turns where there are many, or one would cover the other.
             markevery = (min(start, len(curve) - 1), every)
             x = np.arange(1, len(curve) + 1)
-            axes.plot(x, curve, label=label, linewidth=1.6, markersize=4.5, markevery=markevery, **style)
+            label += "" if np.isfinite(curve).any() else " (no finite number)"
+            axes.plot(x, curve, label=label, linewidth=1.6, markersize=4.5, markevery=markevery, clip_on=False, **style)
+    scale_values(axes, np.concatenate([curve for _, curve, _ in styles if curve is not None]))
     axes.set_xlim(0.5, epochs + max(0.5, 0.03 * epochs))
     axes.xaxis.get_major_locator().set_params(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
-    axes.set_title(title.replace("_", " "), fontsize=11)
+    axes.set_title(textwrap.fill(title.replace("_", " "), 36), fontsize=11, parse_math=False)
     axes.set_xlabel("epoch")
     axes.grid(color="#d9d9d9", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -115,11 +119,12 @@ def lr_finder(found):
     axes = figure.add_subplot()
     axes.plot(rates, losses, color=BLUE, linewidth=1.6)
     axes.set_xscale("log")
+    scale_values(axes, losses)
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss, averaged with neighbours")
     text = "no suggestion: the loss hardly fell"
     if found.suggestion is not None:
-        axes.axvline(found.suggestion, color=RED, linestyle="--", linewidth=1.4)
+        axes.axvline(found.suggestion, color="black", linestyle="--", linewidth=1.4)
         text = f"suggestion {found.suggestion:.2g} (dashed): most of the fall is done"
     axes.set_title(text, fontsize=10)
     axes.grid(color="#d9d9d9", linewidth=0.6)

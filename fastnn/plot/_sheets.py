@@ -207,32 +207,34 @@ def draw_mosaic(figure, pictures, columns, *, title=None, names=(), notes=(), li
     """
     h, w = pictures.shape[1:3]
     rows = math.ceil(len(pictures) / columns)
-    tile = 0.8  # inches
-    inch = w / tile  # pixels of the images
+    inch = max(w, h / 3) / 0.8  # pixels of the images: they are 0.8 inches wide, and no higher than 2.4
     gap, line = max(1, round(0.04 * inch)), round(0.17 * inch)
+    step = max(w + gap, round(0.6 * inch) if any(notes) else 0)  # from an image to its neighbour
+    lowest = round(0.17 * inch) if names else 0  # of a row, that its name has room
     below = [line if any(notes[row * columns : (row + 1) * columns]) else 0 for row in range(rows)]
     apart = [round(0.12 * inch) if names and row % len(names) == 0 and row else 0 for row in range(rows)]
     tops, height = [], 0
     for row in range(rows):
         height += apart[row]
         tops.append(height)
-        height += h + gap + below[row]
-    width = columns * (w + gap) - gap
+        height += max(h + gap, lowest) + below[row]
+    width = (columns - 1) * step + w
     scale = grey_scale(pictures) if limits is None else {"cmap": "gray", "vmin": limits[0], "vmax": limits[1]}
     sheet = np.full((height - gap, width, *pictures.shape[3:]), np.nan)
-    places = [(tops[index // columns], index % columns * (w + gap)) for index in range(len(pictures))]
+    places = [(tops[index // columns], index % columns * step) for index in range(len(pictures))]
     for picture, (top, left) in zip(pictures, places, strict=True):
         if pictures.ndim == 4 and pictures.dtype.kind == "u":
             picture = picture / 255
         sheet[top : top + h, left : left + w] = picture
     margin = 0.095 * max(map(len, names)) if names else 0.0
     figure.set_size_inches(
-        max(width / inch + margin + (0.9 if bar else 0.1), 3.2), height / inch + (0.35 if title else 0.1)
+        max(width / inch + margin + (0.9 if bar else 0.1), 3.2),
+        max(height / inch + (0.35 if title else 0.1), 1.0 if bar else 0.0),
     )
     axes = figure.add_subplot()
     if pictures.ndim == 4:
         sheet = np.where(np.isnan(sheet), 1.0, sheet)
-    shown = axes.imshow(sheet, interpolation="nearest", **scale)
+    shown = axes.imshow(sheet, interpolation="nearest", extent=(0, sheet.shape[1], sheet.shape[0], 0), **scale)
     axes.spines[:].set_visible(False)
     axes.set_xticks([])
     middles = [top + h / 2 for top in tops]
