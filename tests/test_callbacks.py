@@ -65,7 +65,7 @@ def test_history():
     assert m.history.history == {}
 
 
-def test_a_callback_may_change_what_another_does_not_see():
+def test_a_callback_cannot_take_from_what_others_see():
     class Spoil(Callback):
         def on_epoch_end(self, epoch, logs=None):
             logs.clear()

@@ -1,5 +1,7 @@
 """The base class of the callbacks, and those that only pass on or record."""
 
+import numbers
+
 
 class Callback:
     """Base class of the callbacks.
@@ -41,7 +43,10 @@ class Callback:
         """Called before an epoch, which is counted from 0."""
 
     def on_epoch_end(self, epoch, logs=None):
-        """Called after an epoch with a dict of "loss", the metrics, and the same with "val_" of the validation data."""
+        """Called after an epoch with a dict of "loss", the metrics, and the same with "val_" of the validation data.
+
+        Numbers that are put into it reach the callbacks after this one, and the history.
+        """
 
     def on_train_batch_begin(self, batch, logs=None):
         """Called before a batch, which is counted from 0 in every epoch."""
@@ -106,6 +111,17 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def amend(self, given, logs):
+        """Record the numbers that callbacks have put into the logs of the last epoch since it was given them."""
+        for name, value in logs.items():
+            if name in given and given[name] is value:
+                continue
+            number = value.item() if getattr(value, "size", 0) == 1 else value
+            if not isinstance(number, numbers.Real):
+                raise TypeError(f"logs[{name!r}] must be a number for the history, got {value!r}")
+            values = self.history.setdefault(name, [])
+            values[len(values) - (name in given) :] = [float(number)]
 
     def get_state(self):
         return {"epoch": list(self.epoch), "history": {name: list(values) for name, values in self.history.items()}}

@@ -124,8 +124,12 @@ class CallbackList:
     def on_epoch_end(self, epoch, logs):
         if self.logs_rate:
             logs = {**logs, "learning_rate": self._model.optimizer.learning_rate}
+        given, logs = logs, dict(logs)
         for callback in self._all:
-            callback.on_epoch_end(epoch, dict(logs))
+            own = dict(logs)
+            callback.on_epoch_end(epoch, own)
+            logs |= own
+        self.history.amend(given, logs)
         self._write_backup(epoch)
 
     def on_train_batch_begin(self, batch):

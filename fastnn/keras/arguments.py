@@ -105,6 +105,13 @@ def adapt(base, order, defaults=None, old=None, mixin=(), extra=None):
 _OPTIONS = {"weight_decay", "clipnorm", "clipvalue", "global_clipnorm"}
 
 
+def lacks(instance, name):
+    """Return the AttributeError for what a part does not have: one line that says what it has."""
+    what = type(instance).__name__
+    names = ", ".join(sorted(key for key in dir(instance) if not key.startswith("_")))
+    return AttributeError(f"{what} has no {name!r}; supported are {names}", name=name, obj=instance)
+
+
 def missing(module, names):
     """Return a ``__getattr__`` for a module: one line that says what it has.
 

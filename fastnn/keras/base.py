@@ -12,7 +12,7 @@ from .. import sequential as _engine
 from .. import validation
 from ..layer_base import snake_case
 from . import constraints, initializers, regularizers, seeds
-from .arguments import FREE, refuse
+from .arguments import FREE, lacks, refuse
 from .tensors import Array, KerasTensor, only
 
 _COMMON = ("name", "input_shape", "input_dim", "batch_input_shape")
@@ -94,7 +94,18 @@ class Layer:
     def __setattr__(self, name, value):
         if name == "trainable" and not value:
             raise ValueError(f"the layer {self.name!r} cannot be frozen: trainable=False is not supported")
+        if name != "name" and name in self._takes and "_spec" in self.__dict__ and getattr(self, name, value) != value:
+            raise AttributeError(
+                f"{name} of the layer {self.name!r} cannot be changed; make a {type(self).__name__} with {value!r}"
+            )
         super().__setattr__(name, value)
+
+    def __getattr__(self, name):
+        """Return an argument of the constructor, or say what there is."""
+        spec = self.__dict__.get("_spec")
+        if name in self._takes and hasattr(spec, name):
+            return getattr(spec, name)
+        raise lacks(self, name)
 
     # ------------------------------------------------------------------------------------------ shapes
 
@@ -112,6 +123,10 @@ class Layer:
     def built(self):
         """Whether the weights exist."""
         return self._in is not None
+
+    def build(self, input_shape):
+        """Create the weights for samples of a shape, batch axis first."""
+        self._build(tuple(input_shape)[1:])
 
     def _build(self, shape):
         """Draw the weights for samples of that shape, unless they exist."""

@@ -10,7 +10,7 @@ from .. import sequential as engine
 from .. import validation
 from ..layer_base import snake_case
 from . import display, seeds
-from .arguments import FREE, refuse
+from .arguments import FREE, lacks, refuse
 from .base import Input, InputLayer
 from .tensors import Array, KerasTensor, chain, only
 
@@ -78,6 +78,10 @@ class Chain(engine.Sequential):
         """The layers and models that it was put together from; without the input where `call` put them together."""
         called = type(self).call is not Chain.call
         return [part for part in self._parts if not (called and isinstance(part, InputLayer))]
+
+    def __getattr__(self, name):
+        """Say what there is."""
+        raise lacks(self, name)
 
     def add(self, layer):
         """Refused: only a `Sequential` can grow."""

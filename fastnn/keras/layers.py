@@ -59,8 +59,8 @@ activity_regularizer, kernel_constraint
             activity_regularizer,
             kernel_constraint,
         )
+        self.activation = FUNCTIONS[spec.activation]
         super().__init__(spec, **kwargs)
-        self.units, self.use_bias, self.activation = spec.units, spec.use_bias, FUNCTIONS[spec.activation]
 
     def _check_input(self, shape):
         if len(shape) != 1:
@@ -113,8 +113,9 @@ class Activation(_Pointwise):
     """An activation of its own; as for `fastnn.layers.Activation`, but for alpha."""
 
     def __init__(self, activation, **kwargs):
-        super().__init__(engine.Activation(_activation(activation)), **kwargs)
-        self.activation = FUNCTIONS[self._spec.activation]
+        spec = engine.Activation(_activation(activation))
+        self.activation = FUNCTIONS[spec.activation]
+        super().__init__(spec, **kwargs)
 
     def _config(self):
         return {"activation": self._spec.activation}

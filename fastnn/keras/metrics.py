@@ -1,8 +1,10 @@
 """Metrics, with Keras's arguments."""
 
+from collections import Counter
+
 from .. import metrics as engine
 from . import losses
-from .arguments import adapt, missing
+from .arguments import adapt, lacks, missing
 
 _ORDERS = {
     "AUC": 'num_thresholds=200 curve summation_method="interpolation" name dtype thresholds multi_label num_labels '
@@ -16,6 +18,7 @@ _ORDERS = {
     "SparseTopKCategoricalAccuracy": "k name dtype from_sorted_ids=False",
     "TopKCategoricalAccuracy": "k name dtype",
 }
+_NUMBERED = ("AUC", "Precision", "Recall")
 _DEFAULTS = {"dtype": (None, "float32")}
 
 
@@ -27,10 +30,14 @@ class Metric(engine.Metric):
             if method in vars(cls):
                 raise TypeError(f"{cls.__name__} defines {method}; here a metric defines compute(self, y_true, y_pred)")
 
+    def __getattr__(self, name):
+        """Say what there is."""
+        raise lacks(self, name)
+
 
 def _adapted(cls):
     order = _ORDERS.get(cls.__name__, "name dtype")
-    if cls.__name__ not in ("AUC", "Precision", "Recall"):  # whose names Keras numbers
+    if cls.__name__ not in _NUMBERED:
         order = order.replace("name", f'name="{cls.identifier}"')
     return adapt(cls, order, _DEFAULTS, None, (Metric,))
 
@@ -50,6 +57,15 @@ def get(identifier):
     if isinstance(identifier, losses.LossFunction):
         identifier = identifier.__name__
     return engine.get(identifier)
+
+
+def number(metrics):
+    """Give metrics of a model that were given no name and have the same one a name of their own: recall, recall_1."""
+    count = Counter()
+    for metric in metrics:
+        if type(metric).__name__ in _NUMBERED and metric.name == metric.identifier:
+            metric.name += f"_{count[metric.name]}" * (count[metric.name] > 0)
+            count[metric.identifier] += 1
 
 
 __all__ = ["Metric", "get", *CLASSES, *sorted(_FUNCTIONS)]

@@ -74,12 +74,13 @@ class Model(Chain):
         """
         epochs = kwargs.pop("nb_epoch", epochs)
         refuse("fit", kwargs, {}, ("x", "y", "batch_size", "epochs", "...", "validation_freq"))
+        x = _alone(x)
         self._build_from(x)
         y = self._rows(y)
         arrays = isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3)
         arrays = arrays and not isinstance(validation_data[0], tuple)  # which would be a chunk
         if arrays:
-            validation_data = (validation_data[0], self._rows(validation_data[1]), *validation_data[2:])
+            validation_data = (_alone(validation_data[0]), self._rows(validation_data[1]), *validation_data[2:])
         if validation_steps is not None:
             if not arrays:
                 raise ValueError(
@@ -118,6 +119,7 @@ class Model(Chain):
 
     def _rows(self, y):
         """Return targets of the output's shape as rows of numbers."""
+        y = _alone(y)
         if isinstance(y, np.ndarray) and y.ndim > 2 and self.built and y.shape[1:] == self._sample_shape:
             return y.reshape(len(y), -1)
         return y
@@ -130,12 +132,13 @@ class Model(Chain):
         """
         refuse("evaluate", {"callbacks": callbacks, **kwargs}, _WHOLE, ("x", "y", "batch_size", "verbose",
                "sample_weight", "steps", "return_dict"))  # fmt: skip
+        x, y = _alone(x), self._rows(y)
         if steps is not None and not (y is None and sources.chunked(x)):
             x, y, sample_weight = (_first(part, steps, batch_size) for part in (x, y, sample_weight))
             steps = None
         self._pull()
         shown = self._progress(verbose, x, y, batch_size, 0.0, steps)
-        logs = super().evaluate(x, self._rows(y), batch_size, 0, sample_weight, return_dict=True, steps=steps)
+        logs = super().evaluate(x, y, batch_size, 0, sample_weight, return_dict=True, steps=steps)
         shown.end(logs)
         return _returned(logs, return_dict)
 
@@ -145,6 +148,7 @@ class Model(Chain):
         With `steps`, those of the first so many batches, or chunks of an iterator. `callbacks` are not supported.
         """
         refuse("predict", {"callbacks": callbacks}, _WHOLE, ("x", "batch_size", "verbose", "steps"))
+        x = _alone(x)
         if steps is not None and not sources.chunked(x):
             x, steps = _first(x, steps, batch_size), None
         self._build_from(x)
@@ -158,6 +162,7 @@ class Model(Chain):
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Train on one batch; return its loss before the update, or a list of the loss and the metrics."""
+        x = _alone(x)
         self._build_from(x)
         history = self.history
         self._pull()
@@ -171,11 +176,20 @@ class Model(Chain):
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Compute the loss and the metrics of one batch."""
-        return self.evaluate(x, y, len(x), 0, sample_weight, return_dict=return_dict)
+        return self.evaluate(x, y, len(_alone(x)), 0, sample_weight, return_dict=return_dict)
 
     def predict_on_batch(self, x):
         """Compute the outputs of one batch."""
-        return self.predict(x, len(x), 0)
+        return self.predict(x, len(_alone(x)), 0)
+
+    def predict_proba(self, x, batch_size=None, verbose=0):
+        """Compute the outputs, as releases before 3 called it."""
+        return self.predict(x, batch_size, verbose)
+
+    def predict_classes(self, x, batch_size=None, verbose=0):
+        """Compute the classes (n,) of the largest outputs, or 0 or 1 (n, 1) for one output, as before release 3."""
+        y = self.predict(x, batch_size, verbose)
+        return y.argmax(axis=-1) if y.shape[-1] > 1 else (y > 0.5).astype("int32")
 
     @property
     def metrics_names(self):
@@ -231,6 +245,12 @@ class Model(Chain):
         return json.dumps({**configs.describe(self), "compile_config": configs.describe_compiled(self)}, **kwargs)
 
 
+def _alone(values):
+    """Return the array in a list of one, as the one input or output of a model may be given."""
+    alone = isinstance(values, list) and len(values) == 1 and isinstance(values[0], np.ndarray) and values[0].ndim > 1
+    return values[0] if alone else values
+
+
 def _first(values, steps, batch_size):
     """Return the first rows of an array, as many as so many batches have."""
     rows = validation.integer("steps", steps, low=1) * (32 if batch_size is None else batch_size)
@@ -248,7 +268,9 @@ def _metrics(chosen):
     if isinstance(chosen, (list, tuple)):
         if len(chosen) == 1 and isinstance(chosen[0], (list, tuple)):
             chosen = chosen[0]
-        return [metrics.get(metric) for metric in chosen]
+        found = [metrics.get(metric) for metric in chosen]
+        metrics.number(found)
+        return found
     return None if chosen is None else [metrics.get(chosen)]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from .. import optimizers as engine
 from .. import validation
 from ..optimizers import schedules
-from .arguments import FREE, adapt, missing
+from .arguments import FREE, adapt, lacks, missing
 
 _CLIPPING = "clipnorm clipvalue global_clipnorm"
 _TAIL = (
@@ -47,6 +47,10 @@ class Rate(float):
 
 
 class _Optimizer:
+    def __getattr__(self, name):
+        """Say what there is."""
+        raise lacks(self, name)
+
     @property
     def learning_rate(self):
         """The learning rate, a float or a schedule; it may be set."""

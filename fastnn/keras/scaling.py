@@ -19,8 +19,8 @@ class Rescaling(Layer):
     """
 
     def __init__(self, scale, offset=0.0, **kwargs):
-        super().__init__(engine.Rescaling(scale, offset), **kwargs)
         self.scale, self.offset = scale, offset
+        super().__init__(engine.Rescaling(scale, offset), **kwargs)
 
     def _config(self):
         return {"scale": self.scale, "offset": self.offset}
@@ -28,6 +28,8 @@ class Rescaling(Layer):
 
 class _Shared(engine.Normalization):
     """The engine's layer with statistics that its copies in several models share."""
+
+    _adapts = engine.Normalization  # which is what a file has it as
 
     def __init__(self, axis, mean, variance, invert):
         self._found = {}
@@ -59,8 +61,8 @@ class Normalization(Layer):
         axes = () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
         if len(axes) > 1:
             raise ValueError(f"Normalization supports one axis, the last, or None, got axis={axis!r}")
-        super().__init__(_Shared(-1 if axes else None, mean, variance, invert), **kwargs)
         self.axis, self._adapts = axes, mean is None
+        super().__init__(_Shared(-1 if axes else None, mean, variance, invert), **kwargs)
 
     def _check_input(self, shape):
         if self.axis and self.axis[0] not in (-1, len(shape)):

@@ -20,6 +20,10 @@ class Array(np.ndarray):
             array.name, array.path = name, f"{layer}/{name}"
         return array
 
+    def assign(self, value):
+        """Refused: what is computed is a copy."""
+        raise AttributeError("arrays here are copies; set_weights of the layer or the model changes weights")
+
     def numpy(self):
         """Return the plain array, or the number if there is one alone."""
         return np.asarray(self)[()]
@@ -42,6 +46,12 @@ class KerasTensor:
 
     ndim = property(lambda self: len(self.shape))
     name = property(lambda self: self._layer.name)
+
+    def _refuse(self, *_):
+        raise TypeError("computing with tensors is not supported: models are chains of layers, one after the other")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __matmul__ = __pow__ = __neg__ = __abs__ = __getitem__ = __lt__ = __gt__ = __array__ = _refuse
 
     def __repr__(self):
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
