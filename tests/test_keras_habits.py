@@ -141,3 +141,19 @@ def test_layers_show_their_arguments():
     layer.units = 3
     layer.build((None, 5))
     assert layer.count_params() == 18
+
+
+def test_arguments_by_the_names_of_release_1():
+    old = layers.Dense(
+        output_dim=3, input_dim=6, init="he_normal", bias=False, W_regularizer="l2", W_constraint="max_norm"
+    )
+    new = layers.Dense(3, input_dim=6, kernel_initializer="he_normal", use_bias=False, kernel_regularizer="l2",
+                       kernel_constraint="max_norm")  # fmt: skip
+    names = {"name": None}
+    assert {**old.get_config(), **names} == {**new.get_config(), **names}
+    assert layers.Dense(3, b_regularizer="l1").bias_regularizer.l1 == 0.01
+    assert layers.Dropout(p=0.25).rate == 0.25
+    start = Input((6,))
+    assert Model(input=start, output=old(start)).output_shape == (None, 3)
+    with pytest.raises(TypeError, match="init='zeros' is an old name of kernel_initializer='ones': give one"):
+        layers.Dense(3, init="zeros", kernel_initializer="ones")

@@ -187,6 +187,7 @@ def test_scripts_of_strangers(years, tmp_path):
 def test_what_is_outside_is_refused(tmp_path):
     for line, said in {
         "from keras.layers import Conv2D": "ImportError: keras.layers has no 'Conv2D'; supported are Activation, ",
+        "import keras.layers.convolutional": "fastnn.keras has no module 'keras.layers.convolutional'; supported are",
         "import keras.applications": "ModuleNotFoundError: fastnn.keras has no module 'keras.applications'; supported",
         "from tensorflow.keras.preprocessing import image": "no module 'tensorflow.keras.preprocessing'; supported",
         "import tensorflow as tf\ntf.constant(1)": "AttributeError: tensorflow has no 'constant'; supported are init",

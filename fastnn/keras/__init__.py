@@ -65,6 +65,7 @@ MODULES = {
     "layers.advanced_activations": layers,
     "layers.core": layers,
     "layers.noise": layers,
+    "layers.normalization": layers,
     "optimizers.schedules": optimizers.schedules,
     "utils.np_utils": utils,
 }

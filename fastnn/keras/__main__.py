@@ -54,6 +54,8 @@ def install():
     for head in ("keras", "tensorflow.keras", "tf_keras"):
         sys.modules[head] = keras
         sys.modules.update({f"{head}.{name}": module for name, module in keras.MODULES.items()})
+    for module in keras.MODULES.values():
+        vars(module).setdefault("__path__", [])  # so that modules that it does not have are asked for here
     sys.meta_path.insert(0, _Refusal())
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import dis
+import functools
 import inspect
 import sys
 
@@ -39,6 +40,24 @@ def refuse(what, given, defaults, supported):
             raise ValueError(
                 f"{what} does not support {name}={value!r}, only {default!r}; supported are {', '.join(supported)}"
             )
+
+
+def spelled(**old):
+    """Let a function take arguments by old names, each with its name of today."""
+
+    def decorated(function):
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            for name in old.keys() & kwargs.keys():
+                today = old[name]
+                if today in kwargs:
+                    raise TypeError(f"{name}={kwargs[name]!r} is an old name of {today}={kwargs[today]!r}: give one")
+                kwargs[today] = kwargs.pop(name)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorated
 
 
 def parse(text, defaults=None):

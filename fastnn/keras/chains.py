@@ -10,7 +10,7 @@ from .. import sequential as engine
 from .. import validation
 from ..layer_base import snake_case
 from . import display, seeds
-from .arguments import FREE, lacks, refuse
+from .arguments import FREE, lacks, refuse, spelled
 from .base import Input, InputLayer
 from .tensors import Array, KerasTensor, chain, only
 
@@ -18,6 +18,7 @@ from .tensors import Array, KerasTensor, chain, only
 class Chain(engine.Sequential):
     """A chain of layers from one input to one output. The arguments are those of `Model`, which can be trained, too."""
 
+    @spelled(input="inputs", output="outputs")
     def __init__(self, inputs=None, outputs=None, name=None, trainable=True):
         refuse(type(self).__name__, {"trainable": trainable}, {"trainable": True}, ("inputs", "outputs", "name"))
         for method in ("train_step", "test_step", "compute_loss"):

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import layers as engine
 from .activations import FUNCTIONS
-from .arguments import missing
+from .arguments import missing, spelled
 from .base import Input, InputLayer, Layer, described
 from .noise import Dropout, GaussianDropout, GaussianNoise
 from .normalization import BatchNormalization, LayerNormalization
@@ -22,9 +22,17 @@ activity_regularizer, kernel_constraint
     bias_constraint, lora_rank, lora_alpha, quantization_config : None
         Not supported.
     **kwargs
-        As for `Layer`.
+        As for `Layer`. Old spellings: `output_dim`, `init`, `bias`, `W_regularizer`, `b_regularizer`, `W_constraint`.
     """
 
+    @spelled(
+        output_dim="units",
+        init="kernel_initializer",
+        bias="use_bias",
+        W_regularizer="kernel_regularizer",
+        b_regularizer="bias_regularizer",
+        W_constraint="kernel_constraint",
+    )
     def __init__(
         self,
         units,

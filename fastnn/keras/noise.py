@@ -2,6 +2,7 @@
 
 from .. import layers as engine
 from .. import validation
+from .arguments import spelled
 from .base import Layer
 
 
@@ -19,7 +20,7 @@ class Dropout(_Random, refused={"noise_shape": None}):
     Parameters
     ----------
     rate : float
-        Share to drop, in [0, 1).
+        Share to drop, in [0, 1). `p` is an old spelling.
     noise_shape : None
         Not supported.
     seed : int, optional
@@ -27,6 +28,7 @@ class Dropout(_Random, refused={"noise_shape": None}):
         `utils.set_random_seed`.
     """
 
+    @spelled(p="rate")
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         self._refuse(noise_shape=noise_shape)
         super().__init__(engine.Dropout(rate), seed, **kwargs)
