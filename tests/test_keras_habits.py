@@ -157,3 +157,12 @@ def test_arguments_by_the_names_of_release_1():
     assert Model(input=start, output=old(start)).output_shape == (None, 3)
     with pytest.raises(TypeError, match="init='zeros' is an old name of kernel_initializer='ones': give one"):
         layers.Dense(3, init="zeros", kernel_initializer="ones")
+
+
+def test_long_names_are_wrapped_in_the_summary(capsys):
+    # Printed by Keras 3.15.
+    Sequential([Input((4,), name="i"), layers.BatchNormalization(name="batch_normalization")], name="m").summary()
+    assert capsys.readouterr().out.splitlines()[4:6] == [
+        "│ batch_normalization             │ (None, 4)              │            16 │",
+        "│ (BatchNormalization)            │                        │               │",
+    ]

@@ -1,7 +1,9 @@
 """What Keras prints: the table of `summary`, and the lines of fit, evaluate and predict."""
 
+import itertools
 import math
 import sys
+import textwrap
 import time
 
 import numpy as np
@@ -10,6 +12,7 @@ from ..callbacks.progress import Progress
 
 _BAR = 20  # characters
 _SECONDS = 0.05  # between two pictures of a bar
+_WIDTHS = (33, 24, 15)  # of the columns of `summary`
 
 
 def readable(n_bytes):
@@ -32,14 +35,18 @@ def table(name, rows, totals):
         A label and a number of parameters each, or None where it is unknown.
     """
     head = ("Layer (type)", "Output Shape", "Param #")
-    widths = [max(least, *(len(row[i]) + 2 for row in [head, *rows])) for i, least in enumerate((33, 24, 15))]
 
     def rule(left, line, middle, right):
-        return left + middle.join(line * width for width in widths) + right
+        return left + middle.join(line * width for width in _WIDTHS) + right
 
     def cells(row, edge):
-        texts = [row[0].ljust(widths[0] - 2), row[1].ljust(widths[1] - 2), row[2].rjust(widths[2] - 2)]
-        return edge + edge.join(f" {text} " for text in texts) + edge
+        wrapped = [textwrap.wrap(text, width - 2) for text, width in zip(row, _WIDTHS, strict=True)]
+        lines = []
+        for texts in itertools.zip_longest(*wrapped, fillvalue=""):
+            parts = [text.ljust(width - 2) for text, width in zip(texts, _WIDTHS, strict=True)]
+            parts[-1] = texts[-1].rjust(_WIDTHS[-1] - 2)
+            lines.append(edge + edge.join(f" {part} " for part in parts) + edge)
+        return "\n".join(lines)
 
     body = f"\n{rule('├', '─', '┼', '┤')}\n".join(cells(row, "│") for row in rows)
     lines = [
