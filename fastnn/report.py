@@ -13,6 +13,7 @@ th, td { padding: 0.2rem 0.9rem 0.2rem 0; text-align: left; vertical-align: top;
 td { overflow-wrap: anywhere; }
 th.number, td.number { text-align: right; }
 figure { margin: 1.2rem 0; } img { max-width: 100%; height: auto; } figcaption { color: #444; }
+figure { overflow-x: auto; }
 pre { background: #f4f4f4; padding: 0.8rem; overflow-x: auto; }"""
 
 
@@ -46,23 +47,28 @@ def table(head, rows):
     heads = zip(head, right, strict=True)
     lines = ["<tr>" + "".join(f'<th scope="col"{kind}>{escape(str(cell))}</th>' for cell, kind in heads) + "</tr>"]
     for row in rows:
-        texts = map(_text, row)
+        texts = map(number, row)
         cells = (f"<td{kind}>{escape(text)}</td>" for kind, text in zip(right, texts, strict=True))
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return "<table>\n" + "\n".join(lines) + "\n</table>"
 
 
-def _text(cell):
+def number(cell):
+    """A number as a reader wants it, a text as it is."""
     if isinstance(cell, float):
         return f"{cell:.4f}" if 1e-3 <= abs(cell) < 1e5 else f"{cell:.4g}"
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
 def picture(png, caption):
-    """A picture from the bytes of a PNG file; the caption is what those who cannot see it get."""
+    """A picture from the bytes of a PNG file; the caption is what those who cannot see it get.
+
+    A page shrinks it to 70% at most, which keeps its texts legible, and scrolls the rest.
+    """
+    narrowest = int(0.7 * int.from_bytes(png[16:20], "big"))  # a PNG file has its width there
     data = base64.b64encode(png).decode("ascii")
     text = escape(caption, quote=True)
-    image = f'<img alt="{text}" src="data:image/png;base64,{data}">'
+    image = f'<img alt="{text}" style="min-width: {narrowest}px" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 

@@ -81,6 +81,16 @@ def test_tables_show_numbers():
     assert classes == ["number", "number", None] * 3
 
 
+def test_pictures_stay_legible_and_results_have_digits():
+    figure = pytest.importorskip("matplotlib.figure").Figure(figsize=(20, 1), dpi=100)
+    page = Page(report.page("", [report.picture(report.png(figure), "wide")]))
+    assert [attrs["style"] for tag, attrs in page.tags if tag == "img"] == ["min-width: 1400px"]
+    from fastnn.commands import pictures
+
+    parts = pictures.opening({"loss": 0.000032, "mae": 12345678.9}, [], [])
+    assert "3.2e-05" in parts[1] and "1.235e+07" in parts[1]
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The folder that `fastnn train` left of an autoencoder, and the one of an MLP."""
@@ -109,6 +119,7 @@ def test_report_of_training(trained):
     for values in (x_train, y_train, x, y):
         digest.update(f"{values.dtype.str} {values.shape}\n".encode() + values.tobytes())
     assert told["SHA-256 of the data"] == digest.hexdigest()
+    assert told["learning rate"] == "0.001"
     for words in (fastnn.__version__, np.__version__, model.backend, "batch size", "Ankle boot", "784, 16, 10"):
         assert words in text, words
 
@@ -129,6 +140,7 @@ def test_report_of_a_regression(tmp_path, monkeypatch):
     assert cli.main(["train", "--data", "data.npz", "--target", "y", *quick, "--out", "x"]) == 0
     page = Page(Path("x/report.html").read_text(encoding="utf-8"))
     assert set(page.pictures.values()) == {Path("x", name).read_bytes() for name in ("curves.png", "predictions.png")}
+    assert dict(zip(page.texts, page.texts[1:], strict=False))["target"] == "y: regression"
     assert cli.main(["evaluate", "x"]) == 0
 
 

@@ -103,7 +103,7 @@ def class_rows(y, predicted, names):
 
 def opening(results, rows, parts, kind=""):
     """The first parts of a report: results, what `class_rows` made if there are classes, and pictures."""
-    body = [report.heading("Result"), report.facts({f"{kind}{name}": f"{v:.4f}" for name, v in results.items()})]
+    body = [report.heading("Result"), report.facts({f"{kind}{name}": report.number(v) for name, v in results.items()})]
     if rows:
         body += [report.heading("Classes"), report.table(("class", "rows", "recall", "precision", "taken for"), rows)]
     if parts or missing():

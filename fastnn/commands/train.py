@@ -136,9 +136,12 @@ def _write_report(args, model, source, folder, results, seconds):
     if hasattr(model, "task") and source.task == "classification":
         rows = pictures.class_rows(source.y_test, model.predict_classes(source.x_test), source.class_names)
     shown = {key: value for key, value in vars(args).items() if key in recipes.PLAIN or key in _TOLD}
+    if shown["learning_rate"] is None and args.schedule == "constant":  # the program tells the rates of a schedule
+        shown["learning_rate"] = f"{model.optimizer.learning_rate:g}"
     settings = {key.replace("_", " "): " ".join(map(str, v)) if isinstance(v, list) else v for key, v in shown.items()}
     history = model.history
     epochs = [(epoch + 1, *values) for epoch, *values in zip(history.epoch, *history.history.values(), strict=True)]
+    target = {"target": f"{args.target}: {source.task}"} if args.target is not None and hasattr(model, "task") else {}
     pictures.write_report(
         folder / REPORT,
         f"{source.name}, {args.model}",
@@ -148,6 +151,7 @@ def _write_report(args, model, source, folder, results, seconds):
             report.facts(
                 {
                     "data": f"{source.name} ({source.place})",
+                    **target,
                     "training rows": f"{source.n_train:,} of {source.inputs} numbers",
                     "test rows": f"{len(source.x_test):,}",
                     "SHA-256 of the data": source.digest(),
