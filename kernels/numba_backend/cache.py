@@ -131,8 +131,14 @@ _FIXED = {
 }
 
 
+_INTEGERS = (
+    "across", "apart", "chunk", "column", "columns", "depth", "first", "high", "j", "jump", "label", "labels", "last",
+    "mode", "number", "of_bias", "row", "rows", "start", "step", "width",
+)  # fmt: skip
+
+
 def _kind(name, real):
-    """The type of a routine's argument, by its name: int64 for what is not named here."""
+    """The type of a routine's argument, by its name."""
     if name in _FIXED:
         return _FIXED[name]
     if name in ("like", "alpha", "parameter"):
@@ -143,7 +149,9 @@ def _kind(name, real):
         return types.CPointer(real)
     if name in ("z", "y", "t", "d", "g", "w", "m", "v", "gradient", "scratch", "numbers"):
         return types.Array(real, 1, "C")
-    return types.int64
+    if name in _INTEGERS:
+        return types.int64
+    raise TypeError(f"which type an argument named {name!r} of a routine has is not known; `_kind` lists the names")
 
 
 class Routine(Entry):
