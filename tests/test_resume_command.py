@@ -67,3 +67,17 @@ def test_what_cannot_be_resumed(here, capsys, argv, text):
             file.write(content)
     assert run("train", *argv) == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "3", "null", '"x"'])
+def test_files_that_are_something_else(here, capsys, text):
+    os.mkdir("x")
+    for name in ("arguments.json", "run.json"):
+        with open(f"x/{name}", "w") as file:
+            file.write(text)
+    fastnn.MLP([2, 2], seed=0).save("x/model.safetensors")
+    np.save("x.npy", np.ones((3, 2)))
+    for argv in (["train", "--resume", "x"], ["evaluate", "x"], ["predict", "x", "x.npy"]):
+        assert run(*argv) == 2
+        assert "is not what `fastnn train` writes" in capsys.readouterr().err
+    assert sorted(os.listdir("x")) == ["arguments.json", "model.safetensors", "run.json"]

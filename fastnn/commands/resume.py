@@ -46,6 +46,8 @@ def recall(args):
         raise ValueError(f"--resume {args.resume}: there is nothing that was interrupted (no {path})") from None
     except ValueError as error:
         raise ValueError(f"--resume {args.resume}: {path} cannot be read: {error}") from None
+    if not isinstance(kept, dict) or not kept:
+        raise ValueError(f"--resume {args.resume}: {path} is not what `fastnn train` writes")
     for name, value in vars(args).items():
         if name in kept and value not in (args.default(name), kept[name]):
             option = f"--{name.replace('_', '-')}"

@@ -15,6 +15,7 @@ from .arguments import note
 from .data import load_announced
 
 RUN = "run.json"
+_KEPT = ("model", "data", "target", "drop", "test", "test_split", "uint8", "seed")
 _FILES = (".csv", ".npy", ".npz", ".parquet")
 _MOST_CLASSES = 100  # distinct whole numbers above which a target is taken for a quantity
 
@@ -192,9 +193,7 @@ def _labels(y, y_test, target):
 
 def describe(args, source):
     """What `evaluate`, `predict` and `encode` need to know of a run, as the bytes of a JSON file."""
-    kept = {
-        name: getattr(args, name) for name in ("model", "data", "target", "drop", "test", "test_split", "uint8", "seed")
-    }
+    kept = {name: getattr(args, name) for name in _KEPT}
     if is_file(args.data):
         for name in ("data", "test"):
             kept[name] = kept[name] and str(Path(kept[name]).resolve())
@@ -207,11 +206,14 @@ def recorded(model_path):
     path = Path(model_path)
     path = (path if path.is_dir() else path.parent) / RUN
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        run = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
+    if not isinstance(run, dict) or not {*_KEPT, "task", "columns", "sha256"} <= set(run):
+        raise ValueError(f"{path} is not what `fastnn train` writes")
+    return run
 
 
 def of_model(args, model):
