@@ -187,6 +187,7 @@ def picture(results, path):
     figure = Figure(figsize=(9, 1.5 + 0.15 * len(titles) * (len(names) + 1)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    axes.set_prop_cycle(color=["#00375f", "#c8500a", "#56b4e9", "#e9dca0"])  # told apart in grey, too
     height = 0.8 / len(names)
     for k, name in enumerate(names):
         own = [row for row in rows if row["peer"] == name]
