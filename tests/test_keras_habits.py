@@ -166,3 +166,22 @@ def test_long_names_are_wrapped_in_the_summary(capsys):
         "│ batch_normalization             │ (None, 4)              │            16 │",
         "│ (BatchNormalization)            │                        │               │",
     ]
+
+
+def test_models_are_saved_and_loaded_by_the_module_of_release_3(tmp_path):
+    pytest.importorskip("h5py")
+    model = compiled()
+    keras.saving.save_model(model, tmp_path / "m.keras")
+    np.testing.assert_array_equal(
+        keras.saving.load_model(tmp_path / "m.keras").predict(X, verbose=0), model.predict(X, verbose=0)
+    )
+    with pytest.raises(AttributeError, match=r"keras\.saving has no 'register'; supported are load_model, save_model"):
+        keras.saving.__getattr__("register")
+
+
+def test_a_model_without_a_shape_says_so():
+    model = Sequential([layers.Dense(3)])
+    with pytest.raises(RuntimeError, match=r"'sequential.*' has no weights yet: .*an Input, build"):
+        model.get_weights()
+    with pytest.raises(RuntimeError, match="has no weights yet"):
+        model.save("m.keras")

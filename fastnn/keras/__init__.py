@@ -19,6 +19,7 @@ from . import (
     ops,
     optimizers,
     regularizers,
+    saving,
     utils,
 )
 from .arguments import missing
@@ -53,6 +54,7 @@ __all__ = [
     "ops",
     "optimizers",
     "regularizers",
+    "saving",
     "utils",
 ]
 __getattr__ = missing("keras", __all__)

@@ -101,6 +101,12 @@ class Chain(engine.Sequential):
         """Call the layers on a tensor; a subclass may override it."""
         raise NotImplementedError(f"{type(self).__name__} has neither inputs and outputs nor a call(self, inputs)")
 
+    def _need_built(self):
+        if not self.built:
+            raise RuntimeError(
+                f"the model {self.name!r} has no weights yet: an Input, build(input_shape) or fit tells it its shape"
+            )
+
     def build(self, input_shape):
         """Create the weights for samples of a shape, batch axis first."""
         shape = tuple(input_shape)

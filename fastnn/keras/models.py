@@ -200,28 +200,28 @@ class Model(Chain):
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         """Write the model to a file that Keras 3 reads too: ``.keras``, or ``.h5`` of old."""
-        from . import saving
+        from . import formats
 
         refuse("save", {"zipped": zipped, **kwargs}, {"zipped": (None, True), "include_optimizer": True},
                ("filepath", "overwrite"))  # fmt: skip
         self._need_built()
-        saving.save_model(self, filepath, overwrite)
+        formats.save_model(self, filepath, overwrite)
 
     def save_weights(self, filepath, overwrite=True, max_shard_size=None):
         """Write the weights to a ``.weights.h5`` file that Keras 3 reads too."""
-        from . import saving
+        from . import formats
 
         refuse("save_weights", {"max_shard_size": max_shard_size}, {"max_shard_size": None}, ("filepath", "overwrite"))
         self._need_built()
-        saving.save_weights(self, filepath, overwrite)
+        formats.save_weights(self, filepath, overwrite)
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
         """Take the weights from a ``.weights.h5``, ``.h5`` or ``.keras`` file of a model with the same layers."""
-        from . import saving
+        from . import formats
 
         refuse("load_weights", {"skip_mismatch": skip_mismatch, **kwargs}, {"skip_mismatch": False}, ("filepath",))
         self._need_built()
-        saving.load_weights(self, filepath)
+        formats.load_weights(self, filepath)
 
     def get_config(self):
         """Describe the layers, without weights and compilation, as Keras does, as a dict that JSON can hold."""
@@ -337,10 +337,10 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
 
     `custom_objects` are not supported. Nothing in a file is ever executed, whatever `safe_mode` is.
     """
-    from . import saving
+    from . import formats
 
     refuse("load_model", {"custom_objects": custom_objects or None}, {"custom_objects": None}, ("filepath", "compile"))
-    return saving.load_model(filepath, validation.flag("compile", compile))
+    return formats.load_model(filepath, validation.flag("compile", compile))
 
 
 def save_model(model, filepath, overwrite=True, zipped=None, **kwargs):
