@@ -358,13 +358,23 @@ def read_backup(path, model):
     if not complete:
         raise ValueError(f"{os.fspath(path)!r} is not the backup of a fit")
     ours, theirs = _identity(model), _identity(donor)
-    for key in ours:
-        if ours[key] != theirs.get(key):
-            raise ValueError(
-                f"{os.fspath(path)!r} is the backup of another model: its {key} is {theirs.get(key)!r}, "
-                f"not {ours[key]!r}"
-            )
+    if ours != theirs:
+        what, our, their = _difference(ours, theirs)
+        raise ValueError(f"{os.fspath(path)!r} is the backup of another model: its{what} is {their!r}, not {our!r}")
     return Backup(donor, fit)
+
+
+def _difference(ours, theirs, where=""):
+    """Return the place of the first difference between two descriptions, and what stands there in both."""
+    for kind, step in ((dict, " {}"), (list, "[{}]")):
+        if isinstance(ours, kind) and isinstance(theirs, kind) and len(ours) == len(theirs):
+            for key in ours if kind is dict else range(len(ours)):
+                other = theirs.get(key) if kind is dict else theirs[key]
+                if ours[key] != other:
+                    return _difference(ours[key], other, where + step.format(key))
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return f" number of{where}", len(ours), len(theirs)
+    return where, ours, theirs
 
 
 def _identity(model):

@@ -157,10 +157,11 @@ def test_a_backup_that_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("options", "arguments", "text"),
     [
-        ({"sizes": [6, 4, 3]}, {}, "another model: its layers is"),
+        ({"sizes": [6, 4, 3]}, {}, r"another model: its layers\[0\] config units is 8, not 4"),
         ({"dtype": "float64"}, {}, "another model: its dtype is 'float32', not 'float64'"),
-        ({"optimizer": "sgd"}, {}, "another model: its optimizer is"),
-        ({"loss": "mse"}, {}, "another model: its loss is"),
+        ({"sizes": [6, 8, 8, 3]}, {}, "another model: its number of layers is 2, not 3"),
+        ({"optimizer": "sgd"}, {}, "another model: its optimizer name is 'adam', not 'sgd'"),
+        ({"loss": "mse"}, {}, "its loss name is 'sparse_categorical_crossentropy', not 'mean_squared_error'"),
         ({}, {"batch_size": 7}, "with batch_size=32, not 7"),
         ({}, {"shuffle": False}, "with shuffle=True, not False"),
         ({}, {"validation_split": 0.5}, "with samples=60, not 30"),
