@@ -185,3 +185,11 @@ def test_a_model_without_a_shape_says_so():
         model.get_weights()
     with pytest.raises(RuntimeError, match="has no weights yet"):
         model.save("m.keras")
+
+
+def test_the_seed_of_an_initializer_is_part_of_its_configuration():
+    layer = keras.layers.Dense(3, kernel_initializer=keras.initializers.GlorotUniform(seed=3))
+    assert layer.kernel_initializer.get_config() == {"seed": 3}
+    again = layer.from_config(layer.get_config())
+    first, second = (keras.Sequential([keras.Input((4,)), one]) for one in (layer, again))
+    np.testing.assert_array_equal(first.get_weights()[0], second.get_weights()[0])
