@@ -53,7 +53,9 @@ class Callback:
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Called after a batch with the means of "loss" and the metrics over the epoch's batches so far.
+        """Called after a batch with the means of "loss" and of accuracies over the epoch's batches so far.
+
+        Metrics that are computed from the epoch's outputs as a whole, such as AUC, are in the logs of `on_epoch_end`.
 
         Setting ``model.stop_training`` here ends the epoch after this batch.
         """
