@@ -119,7 +119,7 @@ def resolve(kind, identifier, base, table, aliases=None):
 
 def serialize(instance, table):
     """Describe an instance of one of the classes of `table`, or of one that says that it adapts such a class."""
-    kind = vars(type(instance)).get("_adapts", type(instance))  # its own word: a subclass may do something else
+    kind = vars(type(instance)).get("_stands_for", type(instance))  # its own word: a subclass may do something else
     for name, cls in table.items():
         if kind is cls:
             return {"name": name, "config": cls.get_config(instance)}

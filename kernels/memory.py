@@ -8,6 +8,6 @@ def address(array):
     if array is None:
         return 0
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # a third of the time that NumPy takes to tell
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # in less than half the time that NumPy takes to tell
     except (TypeError, ValueError):  # read-only, or empty
         return array.ctypes.data

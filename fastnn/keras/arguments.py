@@ -117,7 +117,7 @@ def adapt(base, order, defaults=None, old=None, mixin=(), extra=None):
     __init__.__signature__ = inspect.Signature([*parse("self"), *parameters])
     module = f"{__package__}.{base.__module__.split('.')[1]}"
     return type(what, (*mixin, base), {"__init__": __init__, "__doc__": base.__doc__, "__module__": module,
-                                      "_adapts": base})  # fmt: skip
+                                      "_stands_for": base})  # fmt: skip
 
 
 # Of every optimizer.

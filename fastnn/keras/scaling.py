@@ -29,7 +29,7 @@ class Rescaling(Layer):
 class _Shared(engine.Normalization):
     """The engine's layer with statistics that its copies in several models share."""
 
-    _adapts = engine.Normalization  # which is what a file has it as
+    _stands_for = engine.Normalization  # which is what a file has it as
 
     def __init__(self, axis, mean, variance, invert):
         self._found = {}

@@ -8,7 +8,7 @@ from ..memory import address
 from ..plan import RATE_KERNEL_L2
 from . import engine, link, noise, optimizers, probes
 from .batch import output
-from .layout import INT32, OP, REAL, UINT8, aligned, new_job, private_size, round_up, write
+from .layout import INT32, OP, REAL, UINT8, aligned, new_job, private_size, round_up
 from .layout import workspace as _workspace
 from .matmul import multiply
 from .microkernel import lanes, panel
@@ -22,7 +22,9 @@ _spare = []  # record and scratch that the last probe gave back: new ones would 
 
 
 def _call(routine, dtype, job, ops, threads, **wishes):
-    write(job, {**wishes, "threads": threads})
+    for name, value in wishes.items():
+        job[name] = value
+    job["threads"] = threads
     like, address = dtype.type(0), routine.address(dtype)
     engine.enter.prepare(dtype, (like, address, job, ops, 0))
     team(engine.enter, threads, like, address, job, ops)

@@ -79,8 +79,6 @@ JOB = _record(
     ("meeting", np.int64, 16),
 )
 
-_PLACES = {name: (kind == np.float64, start // 8) for name, (kind, start) in JOB.fields.items()}
-
 REAL, UINT8, INT32 = range(3)
 # Up to so many threads gather the whole batch each for themselves: quicker than to fetch the others' part from their
 # caches, and than to wait for it.
@@ -235,14 +233,6 @@ class Workspace:
             # Back to front, so that a kernel overwrites what its copies hold: of its state they hold nothing.
             for place, source in reversed(list(_pieces(self.ops, flat, packed))):
                 place[...] = source
-
-
-def write(job, wishes):
-    """Write fields of a JOB record, of names and Python's numbers, in a tenth of NumPy's time."""
-    views = memoryview(job.view(np.int64)), memoryview(job.view(np.float64))
-    for name, value in wishes.items():
-        is_real, place = _PLACES[name]
-        views[is_real][place] = value
 
 
 def private_size(widest, itemsize):
