@@ -101,6 +101,8 @@ def test_random_networks_in_float32(backend, problem):
     for b, c in ((backend, low), (backends.REFERENCE, low), (backends.REFERENCE, high)):
         fit = Fit.of(b, c)
         results.append((fit.loss_grad(c.x, c.y, c.weights, seed=seed)[0], fit.forward(c.x)))
+    # Where float32 overflows, as exponentials of exponentials do, there is nothing to be near to.
+    assume(all(np.isfinite(part).all() for part in results[1]))
     for got, reference, exact in zip(*results, strict=True):
         # A relu at its kink flips in both alike or in one alone, by chance: then the distance is of another kind.
         # The reference in float32 says how hard the problem is; see test_trajectories.py for the factor.
