@@ -11,6 +11,8 @@ import time
 
 import numpy as np
 
+from . import validation
+
 # The host's vectors are at most this old, unless fetching them would take more than a hundredth of the time.
 SYNC_SECONDS = 0.3
 SYNC_SHARE = 0.01
@@ -189,8 +191,8 @@ class Session:
         network = self.network
         params, state = np.empty_like(network.params), np.empty_like(network.state)
         network.backend.to_host(self.workspace, params, state)
-        finite = np.isfinite(params).all() and (not with_state or np.isfinite(state).all())
-        return params, state, bool(finite)
+        finite = validation.all_finite(params) and (not with_state or validation.all_finite(state))
+        return params, state, finite
 
     def _replay(self, data, order, rates, step, plan):
         self.replan(plan)

@@ -221,14 +221,12 @@ def labels(values, name, n_classes, classes=None):
         if wrong.any():
             first = int(wrong.argmax())
             raise ValueError(f"{name} must hold integer labels, got {values[first].item()!r} at index {first}")
-    if values.dtype.kind != "b":
-        wrong = (values < 0) | (values >= n_classes)
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise ValueError(
-                f"{name} has the label {values[first].item()!r} at index {first}; labels must lie in 0 to "
-                f"{n_classes - 1}, for the model has {n_classes} outputs"
-            )
+    if values.dtype.kind != "b" and not (values.min() >= 0 and values.max() < n_classes):
+        first = int(((values < 0) | (values >= n_classes)).argmax())
+        raise ValueError(
+            f"{name} has the label {values[first].item()!r} at index {first}; labels must lie in 0 to "
+            f"{n_classes - 1}, for the model has {n_classes} outputs"
+        )
     return np.ascontiguousarray(values, dtype=np.int32)
 
 

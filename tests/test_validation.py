@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn import validation
 
 N, WIDTH, CLASSES = 12, 4, 3
 
@@ -291,3 +292,15 @@ def test_keras_losses_ask_for_their_targets():
         fastnn.Sequential([dense(3)], backend="numpy").predict(X)
     with pytest.raises(TypeError, match="validation_freq"):
         m.fit(X, Y, validation_freq="3")
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(30,), (8191,), (90, 100)])
+def test_all_finite_sees_every_element(shape, dtype):
+    largest = np.full(shape, np.finfo(dtype).max, dtype)  # of which the sum is not finite
+    assert validation.all_finite(largest) and validation.all_finite(np.zeros(shape, dtype))
+    for index in (0, largest.size // 3, largest.size - 1):
+        for value in (np.nan, np.inf, -np.inf):
+            changed = np.ones(shape, dtype)
+            changed.flat[index], changed.flat[index - 1] = value, -value
+            assert not validation.all_finite(changed)
