@@ -6,23 +6,38 @@ import time
 
 import numpy as np
 
+from .kernels.plan import OP_OUT
 from .session import Session, deferred_interrupt
 
 # Seconds a slice should take, so that progress moves and Ctrl-C answers.
 SLICE_SECONDS = 0.2
+# A slow backend on a slow machine, from which the length of the first slice comes: what it computes in a second, and
+# how long it takes for a batch of nothing.
+SLOW_FLOPS = 4e9
+SLOW_BATCH_SECONDS = 3e-4
 
 
 class Pace:
-    """Chooses how many batches a slice has, from how long the last one took."""
+    """Chooses how many batches a slice has: the first by what a batch computes, the others by how long the last took.
 
-    def __init__(self):
-        self.batches = 1
+    Parameters
+    ----------
+    plan : Plan
+    batch_size : int
+    """
+
+    def __init__(self, plan, batch_size):
+        # Three products with every weight, which have to be read and updated however few the rows are; and for every
+        # output what activation, loss, noise and normalisation may take.
+        outputs = float(plan.ops[:, OP_OUT].sum())
+        flops = 6.0 * (batch_size + 8) * plan.n_params + 64.0 * batch_size * outputs
+        self.batches = max(1, int(SLICE_SECONDS / (SLOW_BATCH_SECONDS + flops / SLOW_FLOPS)))
 
     def record(self, batches, seconds):
-        """Take in that `batches` took `seconds`."""
+        """Take in that `batches` took `seconds`; less than one, where a batch is smaller than the others."""
         wish = SLICE_SECONDS * batches / max(seconds, 1e-6)
-        # The first slice may include a compilation, and any slice a hiccup: grow by steps, and shrink at once.
-        self.batches = max(1, min(int(wish), 16 * batches))
+        # Any slice may include a hiccup, the first a compilation: grow by steps, and shrink at once.
+        self.batches = max(1, min(int(wish), 16 * self.batches))
 
 
 class Epoch:
@@ -65,7 +80,7 @@ class Epoch:
             start = time.perf_counter()
             rows = slice(done * size, (done + count) * size)
             session.run(order[rows], sums[done : done + count], None if outputs is None else outputs[rows])
-            self.pace.record(count, time.perf_counter() - start)
+            self.pace.record(min(count, len(order) / size - done), time.perf_counter() - start)
             done += count
             session.sync_if_due()
             self.rows = rows_before + min(done * size, len(order))
@@ -107,7 +122,7 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
         If the loss or the weights became NaN or infinite. The model keeps the last finite weights.
     """
     session = Session(network, plan, source.batch_size or 1, loss, model.optimizer)
-    pace = Pace()
+    pace = Pace(plan, session.batch_size)
     try:
         with network.lock:
             if network.live is not None:

@@ -70,7 +70,7 @@ class Stochastic:
         if network.state.shape != (plan.n_slots, plan.n_params):
             network.reset_state(plan.n_slots)
         self.session = Session(network, plan, self.rows.batch_size, self.model._loss.name, self.model._optimizer)
-        self.pace = training.Pace()
+        self.pace = training.Pace(plan, self.rows.batch_size)
         self.order = np.arange(len(self.rows))
         self.model.stop_training = False
         network.live = self.session
