@@ -83,6 +83,7 @@ class Network:
         self.noise_seed = None
         self.live = None
         self._inference = None  # (plan, rows, workspace)
+        self._training = None  # (what it was made from, params, state, workspace) of the last fit
         # A workspace belongs to one thread at a time, and predict may be called from several.
         self.lock = threading.RLock()
 
@@ -118,7 +119,7 @@ class Network:
             layer._network, layer._spans, layer._shapes = self, spans, both
         if initial:
             self.params = params
-        self._inference = None
+        self.drop()
 
     def random(self):
         """Return the seed of dropout and noise."""
@@ -143,7 +144,7 @@ class Network:
     def replace(self, params, state):
         """Replace the host's vectors."""
         self.params, self.state = params, state
-        self._inference = None
+        self.drop()
 
     def reset_state(self, n_slots):
         """Start the optimizer afresh."""
@@ -159,9 +160,26 @@ class Network:
         state = self.state if state is None else state
         return self.backend.to_backend(plan, self.params, state, batch_size, self.thread_count())
 
+    def keep(self, workspace, plan, batch_size):
+        """Keep the workspace of a fit, which has the host's parameters and state, for the next one."""
+        for vector in (self.params, self.state):
+            vector.flags.writeable = False  # to write into them would not reach the workspace
+        made_from = plan.key, batch_size, self.thread_count()
+        self._training = (made_from, self.params, self.state, workspace)
+
+    def take(self, plan, batch_size):
+        """Return the workspace that was kept, if it is what `workspace` would make, or else None."""
+        with self.lock:
+            kept, self._training = self._training, None
+        if kept is None:
+            return None
+        made_from, params, state, workspace = kept
+        same = made_from == (plan.key, batch_size, self.thread_count())
+        return workspace if same and params is self.params and state is self.state else None
+
     def drop(self):
-        """Forget the workspace of inference, for the plan has changed."""
-        self._inference = None
+        """Forget the workspaces, for what they were made from has changed."""
+        self._inference = self._training = None
 
     def _workspace_for(self, plan, rows, same_plan):
         self.host()

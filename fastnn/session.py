@@ -16,6 +16,8 @@ from . import validation
 # The host's vectors are at most this old, unless fetching them would take more than a hundredth of the time.
 SYNC_SECONDS = 0.3
 SYNC_SHARE = 0.01
+# Bytes of weights and state that it fetches in a second, until the time has been taken.
+SYNC_BYTES = 2e9
 # Data of blocks that have been trained on may wait so long for the host to have the weights, not to be replayed.
 HELD_BYTES = 1 << 26
 
@@ -50,7 +52,7 @@ def deferred_interrupt():
 
 
 class Session:
-    """The workspace of a running fit.
+    """The workspace of a running fit: that of the fit before, where nothing has changed since.
 
     Parameters
     ----------
@@ -69,12 +71,12 @@ class Session:
         self.batch_size = batch_size
         self.loss = loss
         self.optimizer = optimizer
-        self.workspace = network.workspace(plan, batch_size)
+        self.workspace = network.take(plan, batch_size) or network.workspace(plan, batch_size)
         self.torn = False
         self.log = []  # slices done since the host had the weights: (data, order, rates, step, plan)
         self.logged_bytes = 0  # of the blocks of data in the log but the last
         self.synced_at = time.perf_counter()
-        self.sync_after = SYNC_SECONDS
+        self.sync_after = self._patience((network.params.nbytes + network.state.nbytes) / SYNC_BYTES)
         self.begin_epoch(0)
 
     def begin_epoch(self, epoch):
@@ -149,20 +151,25 @@ class Session:
         FloatingPointError
             If they are not finite. The host then has the last ones that are.
         """
+        with self.network.lock:
+            if not self.torn and not self.log:
+                return
+            with deferred_interrupt():
+                if self.torn:
+                    self._repair()
+                if self.log:
+                    self._pull(with_state)
+
+    def _pull(self, with_state):
         network = self.network
-        with network.lock, deferred_interrupt():
-            if self.torn:
-                self._repair()
-            if not self.log:
-                return
-            params, state, finite = self._fetch(with_state)
-            if finite:
-                network.replace(params, state)
-                self._forget()
-                return
-            last, rate = network.step - 1, float(self.log[-1][2][-1])
-            self._recover()
-            raise self._error("the weights became NaN or infinite", last, rate)
+        params, state, finite = self._fetch(with_state)
+        if finite:
+            network.replace(params, state)
+            self._forget()
+            return
+        last, rate = network.step - 1, float(self.log[-1][2][-1])
+        self._recover()
+        raise self._error("the weights became NaN or infinite", last, rate)
 
     def sync_if_due(self):
         """Do `sync` if the host's weights are old."""
@@ -170,12 +177,18 @@ class Session:
         if start - self.synced_at > self.sync_after:
             self.sync()
             now = time.perf_counter()
-            self.synced_at, self.sync_after = now, max(SYNC_SECONDS, (now - start) / SYNC_SHARE)
+            self.synced_at, self.sync_after = now, self._patience(now - start)
+
+    @staticmethod
+    def _patience(seconds):
+        return max(SYNC_SECONDS, seconds / SYNC_SHARE)
 
     def settle(self):
-        """Leave the last finite weights on the host, whatever has happened."""
+        """Leave the last finite weights on the host, whatever has happened, and the workspace to the next fit."""
         with contextlib.suppress(FloatingPointError):
             self.sync()
+        if not self.torn and not self.log:
+            self.network.keep(self.workspace, self.plan, self.batch_size)
 
     def reload(self):
         """Take the weights from the host."""

@@ -98,6 +98,11 @@ class Plan:
     target_scale: float
 
     @property
+    def key(self):
+        """All of the plan, to compare it with another."""
+        return tuple(v.tobytes() if isinstance(v, np.ndarray) else v for v in vars(self).values())
+
+    @property
     def whole_gradient(self):
         """Whether an update needs all of the gradient first."""
         return bool(self.clip[CLIP_NORM] or self.clip[CLIP_GLOBAL] or (self.ops[:, OP_CODE] == TIED).any())

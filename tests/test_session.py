@@ -1,12 +1,14 @@
 """What a fit costs besides its batches: how many slices it has, and what it takes from the fit before."""
 
+import copy
 import types
 
 import numpy as np
+import pytest
 from fastnn.kernels import PlanBuilder
 
 import fastnn
-from fastnn import training
+from fastnn import session, training
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(50, 6)).astype("f4")
@@ -70,3 +72,133 @@ def test_an_epoch_of_a_small_network_is_one_call():
     calls = count(m, "train")
     m.fit(X, Y, batch_size=10, epochs=3)
     assert len(calls) == 3
+
+
+# ------------------------------------------------------------------------------------------ the workspace
+
+
+def assert_same(a, b):
+    np.testing.assert_array_equal(a.params, b.params)
+    np.testing.assert_array_equal(a._network.state, b._network.state)
+
+
+def trained(backend="numpy", **options):
+    m = classifier(backend, **options)
+    m.fit(X, Y, batch_size=20)
+    return m
+
+
+def test_a_fit_goes_on_in_the_workspace_of_the_one_before(backend):
+    m = trained(backend.NAME)
+    fresh = copy.deepcopy(m)
+    made = count(m, "to_backend")
+    for _ in range(2):
+        assert m.fit(X, Y, batch_size=20).history == fresh.fit(X, Y, batch_size=20).history
+    assert not made
+    assert_same(m, fresh)
+    made = count(fresh, "to_backend")
+    copy.deepcopy(fresh).fit(X, Y, batch_size=20)
+    assert len(made) == 0
+    np.testing.assert_array_equal(m.predict(X), fresh.predict(X))
+
+
+def set_some(m):
+    m.set_weights([w + 1 for w in m.get_weights()])
+
+
+def set_one(m):
+    m.layers[0].set_weights([w * 2 for w in m.layers[0].get_weights()])
+
+
+def compile_again(m):
+    m.compile("adam", "sparse_categorical_crossentropy")
+
+
+def other_momentum(m):
+    m.optimizer.beta_1 = 0.5
+
+
+def other_threads(m):
+    m._network.threads = 3
+
+
+def other_layer(m):
+    m.layers[1].rate = 0.5
+
+
+def back_to_a_copy(m):
+    other = classifier(seed=5)
+    m._network.replace(other._network.params, m._network.state)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [set_some, set_one, compile_again, other_momentum, other_threads, other_layer, back_to_a_copy],
+)
+def test_what_has_changed_since_the_last_fit_counts(change, backend):
+    m = trained(backend.NAME, optimizer="adam")
+    change(m)
+    fresh = copy.deepcopy(m)
+    made = count(m, "to_backend")
+    m.fit(X, Y, batch_size=20)
+    assert len(made) == 1
+    fresh.fit(X, Y, batch_size=20)
+    assert_same(m, fresh)
+
+
+def test_another_batch_or_another_kind_of_targets_is_another_workspace():
+    m = trained()
+    for options in ({"y": Y, "batch_size": 21}, {"y": np.eye(3, dtype="f4")[Y] * 0.9 + 0.1 / 3, "batch_size": 21}):
+        fresh, made = copy.deepcopy(m), count(m, "to_backend")
+        m.fit(X, **options)
+        fresh.fit(X, **options)
+        assert len(made) == 1
+        assert_same(m, fresh)
+
+
+class Fails(fastnn.callbacks.Callback):
+    """Sets the weights at the end of an epoch, and ends the fit at the end of the next."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise OSError
+        set_some(self.model)
+
+
+def test_what_a_fit_that_failed_leaves_is_the_host_s(backend):
+    m = trained(backend.NAME)
+    with pytest.raises(OSError):
+        m.fit(X, Y, batch_size=20, epochs=3, callbacks=[Fails()])
+    too_large = X.copy()
+    too_large[40:] = 3e38
+    with pytest.raises(FloatingPointError):
+        m.fit(too_large, Y, batch_size=20, shuffle=False)
+    assert m._network.step == 3 + 6 + 2
+    fresh = copy.deepcopy(m)
+    m.fit(X, Y, batch_size=20)
+    fresh.fit(X, Y, batch_size=20)
+    assert_same(m, fresh)
+
+
+def test_nobody_can_write_past_the_workspace():
+    m = trained()
+    for vector in (m._network.params, m._network.state):
+        with pytest.raises(ValueError, match="read-only"):
+            vector += 1
+    weights = m.get_weights()  # copies
+    weights[0] += 1
+    assert not (weights[0] == m.get_weights()[0]).any()
+
+
+# ------------------------------------------------------------------------------------------ weights to the host
+
+
+@pytest.mark.parametrize(("speed", "fetched"), [(1e12, 9), (1e-9, 1)])
+def test_large_weights_are_fetched_less_often(monkeypatch, speed, fetched):
+    monkeypatch.setattr(session, "SYNC_SECONDS", 0.0)
+    monkeypatch.setattr(session, "SYNC_BYTES", speed)
+    monkeypatch.setattr(session, "SYNC_SHARE", 1e9)
+    m = classifier()
+    calls = count(m, "to_host")
+    m.fit(X, Y, batch_size=10, epochs=9)
+    assert len(calls) == fetched
