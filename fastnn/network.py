@@ -83,7 +83,7 @@ class Network:
         self.noise_seed = None
         self.live = None
         self._inference = None  # (plan, rows, workspace)
-        self._training = None  # (what it was made from, params, state, workspace) of the last fit
+        self._training = None  # (plan, rows, threads, params, state, workspace) of the last fit
         # A workspace belongs to one thread at a time, and predict may be called from several.
         self.lock = threading.RLock()
 
@@ -164,8 +164,7 @@ class Network:
         """Keep the workspace of a fit, which has the host's parameters and state, for the next one."""
         for vector in (self.params, self.state):
             vector.flags.writeable = False  # to write into them would not reach the workspace
-        made_from = plan.key, batch_size, self.thread_count()
-        self._training = (made_from, self.params, self.state, workspace)
+        self._training = (plan, batch_size, self.thread_count(), self.params, self.state, workspace)
 
     def take(self, plan, batch_size):
         """Return the workspace that was kept, if it is what `workspace` would make, or else None."""
@@ -173,8 +172,8 @@ class Network:
             kept, self._training = self._training, None
         if kept is None:
             return None
-        made_from, params, state, workspace = kept
-        same = made_from == (plan.key, batch_size, self.thread_count())
+        old_plan, rows, threads, params, state, workspace = kept
+        same = rows == batch_size and threads == self.thread_count() and old_plan.key == plan.key
         return workspace if same and params is self.params and state is self.state else None
 
     def drop(self):

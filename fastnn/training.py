@@ -72,7 +72,7 @@ class Epoch:
         if self.results.need_outputs:
             outputs = np.empty((len(order), session.plan.n_outputs), session.network.dtype)
         session.begin_block(data, n_batches, size)
-        done, rows_before = 0, self.rows
+        done, rows_before, so_far = 0, self.rows, self.before
         while done < n_batches:
             count = 1 if by_batch else min(self.pace.batches, n_batches - done)
             if by_batch:
@@ -84,7 +84,8 @@ class Epoch:
             done += count
             session.sync_if_due()
             self.rows = rows_before + min(done * size, len(order))
-            logs = self.results.logs(self.before + sums[:done].sum(axis=0), self.rows)
+            so_far = self.before + sums[:done].sum(axis=0)
+            logs = self.results.logs(so_far, self.rows)
             self.callbacks.progress(self.rows, logs)
             if by_batch:
                 self.callbacks.on_train_batch_end(self.batches, logs)
@@ -92,7 +93,7 @@ class Epoch:
             if by_batch and model.stop_training:
                 break
         self.parts.append(sums[:done])
-        self.before = self.before + sums[:done].sum(axis=0)
+        self.before = so_far
         if outputs is not None:
             seen = self.rows - rows_before
             self.targets.append(data.scaled_targets(session.plan.target_scale, order[:seen]))

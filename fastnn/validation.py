@@ -191,8 +191,11 @@ def real(values, name, dtype, keep_uint8=True):
     """C-contiguous, native, finite; uint8 as it is if asked, anything else in `dtype`."""
     if values.dtype == _UINT8 and keep_uint8:
         return np.ascontiguousarray(values)
-    with np.errstate(over="ignore", invalid="ignore"):
-        converted = np.ascontiguousarray(values, dtype=dtype)
+    if values.dtype == dtype:
+        converted = np.ascontiguousarray(values)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            converted = np.ascontiguousarray(values, dtype=dtype)
     if values.dtype.kind == "f":
         check_finite(converted, values, name)
     return converted
@@ -246,7 +249,7 @@ def same_array(x, y):
     """Whether both are one object, or arrays that are the same view of the same memory, as ``a[:9]`` and ``a[:9]``."""
     if x is y:
         return True
-    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):
+    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or x.shape != y.shape:
         return False
     return x.__array_interface__ == y.__array_interface__
 
