@@ -83,7 +83,7 @@ class Network:
         self.noise_seed = None
         self.live = None
         self._inference = None  # (plan, rows, workspace)
-        self._training = None  # (plan, rows, threads, params, state, workspace) of the last fit
+        self._training = None  # what the last fit has left to the next, see `keep`
         # A workspace belongs to one thread at a time, and predict may be called from several.
         self.lock = threading.RLock()
 
@@ -160,21 +160,21 @@ class Network:
         state = self.state if state is None else state
         return self.backend.to_backend(plan, self.params, state, batch_size, self.thread_count())
 
-    def keep(self, workspace, plan, batch_size):
-        """Keep the workspace of a fit, which has the host's parameters and state, for the next one."""
+    def keep(self, made, plan, batch_size):
+        """Keep what was made for a fit, a workspace that has the host's parameters and state, for the next one."""
         for vector in (self.params, self.state):
             vector.flags.writeable = False  # to write into them would not reach the workspace
-        self._training = (plan, batch_size, self.thread_count(), self.params, self.state, workspace)
+        self._training = (plan, batch_size, self.thread_count(), self.params, self.state, made)
 
     def take(self, plan, batch_size):
-        """Return the workspace that was kept, if it is what `workspace` would make, or else None."""
+        """Return what was kept, if it was made for the same and nothing has changed since, or else None."""
         with self.lock:
             kept, self._training = self._training, None
         if kept is None:
             return None
-        old_plan, rows, threads, params, state, workspace = kept
+        old_plan, rows, threads, params, state, made = kept
         same = rows == batch_size and threads == self.thread_count() and old_plan.key == plan.key
-        return workspace if same and params is self.params and state is self.state else None
+        return made if same and params is self.params and state is self.state else None
 
     def drop(self):
         """Forget the workspaces, for what they were made from has changed."""

@@ -12,7 +12,14 @@ import time
 import numpy as np
 
 from . import validation
+from .kernels.plan import OP_OUT
 
+# Seconds a slice should take, so that progress moves and Ctrl-C answers.
+SLICE_SECONDS = 0.2
+# A slow backend on a slow machine, from which the length of the first slice comes: what it computes in a second, and
+# how long it takes for a batch of nothing.
+SLOW_FLOPS = 4e9
+SLOW_BATCH_SECONDS = 3e-4
 # The host's vectors are at most this old, unless fetching them would take more than a hundredth of the time.
 SYNC_SECONDS = 0.3
 SYNC_SHARE = 0.01
@@ -20,6 +27,29 @@ SYNC_SHARE = 0.01
 SYNC_BYTES = 2e9
 # Data of blocks that have been trained on may wait so long for the host to have the weights, not to be replayed.
 HELD_BYTES = 1 << 26
+
+
+class Pace:
+    """Chooses how many batches a slice has: the first by what a batch computes, the others by how long the last took.
+
+    Parameters
+    ----------
+    plan : Plan
+    batch_size : int
+    """
+
+    def __init__(self, plan, batch_size):
+        # Three products with every weight, which have to be read and updated however few the rows are; and for every
+        # output what activation, loss, noise and normalisation may take.
+        outputs = float(plan.ops[:, OP_OUT].sum())
+        flops = 6.0 * (batch_size + 8) * plan.n_params + 64.0 * batch_size * outputs
+        self.batches = max(1, int(SLICE_SECONDS / (SLOW_BATCH_SECONDS + flops / SLOW_FLOPS)))
+
+    def record(self, batches, seconds):
+        """Take in that `batches` took `seconds`; less than one, where a batch is smaller than the others."""
+        wish = SLICE_SECONDS * batches / max(seconds, 1e-6)
+        # Any slice may include a hiccup, the first a compilation: grow by steps, and shrink at once.
+        self.batches = max(1, min(int(wish), 16 * self.batches))
 
 
 @contextlib.contextmanager
@@ -52,7 +82,7 @@ def deferred_interrupt():
 
 
 class Session:
-    """The workspace of a running fit: that of the fit before, where nothing has changed since.
+    """The workspace and the pace of a running fit: those of the fit before, where nothing has changed since.
 
     Parameters
     ----------
@@ -71,7 +101,8 @@ class Session:
         self.batch_size = batch_size
         self.loss = loss
         self.optimizer = optimizer
-        self.workspace = network.take(plan, batch_size) or network.workspace(plan, batch_size)
+        kept = network.take(plan, batch_size)
+        self.workspace, self.pace = kept or (network.workspace(plan, batch_size), Pace(plan, batch_size))
         self.torn = False
         self.log = []  # slices done since the host had the weights: (data, order, rates, step, plan)
         self.logged_bytes = 0  # of the blocks of data in the log but the last
@@ -184,11 +215,11 @@ class Session:
         return max(SYNC_SECONDS, seconds / SYNC_SHARE)
 
     def settle(self):
-        """Leave the last finite weights on the host, whatever has happened, and the workspace to the next fit."""
+        """Leave the last finite weights on the host, whatever has happened; workspace and pace are for the next fit."""
         with contextlib.suppress(FloatingPointError):
             self.sync()
         if not self.torn and not self.log:
-            self.network.keep(self.workspace, self.plan, self.batch_size)
+            self.network.keep((self.workspace, self.pace), self.plan, self.batch_size)
 
     def reload(self):
         """Take the weights from the host."""

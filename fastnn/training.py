@@ -6,46 +6,15 @@ import time
 
 import numpy as np
 
-from .kernels.plan import OP_OUT
 from .session import Session, deferred_interrupt
-
-# Seconds a slice should take, so that progress moves and Ctrl-C answers.
-SLICE_SECONDS = 0.2
-# A slow backend on a slow machine, from which the length of the first slice comes: what it computes in a second, and
-# how long it takes for a batch of nothing.
-SLOW_FLOPS = 4e9
-SLOW_BATCH_SECONDS = 3e-4
-
-
-class Pace:
-    """Chooses how many batches a slice has: the first by what a batch computes, the others by how long the last took.
-
-    Parameters
-    ----------
-    plan : Plan
-    batch_size : int
-    """
-
-    def __init__(self, plan, batch_size):
-        # Three products with every weight, which have to be read and updated however few the rows are; and for every
-        # output what activation, loss, noise and normalisation may take.
-        outputs = float(plan.ops[:, OP_OUT].sum())
-        flops = 6.0 * (batch_size + 8) * plan.n_params + 64.0 * batch_size * outputs
-        self.batches = max(1, int(SLICE_SECONDS / (SLOW_BATCH_SECONDS + flops / SLOW_FLOPS)))
-
-    def record(self, batches, seconds):
-        """Take in that `batches` took `seconds`; less than one, where a batch is smaller than the others."""
-        wish = SLICE_SECONDS * batches / max(seconds, 1e-6)
-        # Any slice may include a hiccup, the first a compilation: grow by steps, and shrink at once.
-        self.batches = max(1, min(int(wish), 16 * self.batches))
 
 
 class Epoch:
     """Runs one epoch and sums what its batches lost."""
 
-    def __init__(self, session, pace, callbacks, results, batch_size):
+    def __init__(self, session, callbacks, results, batch_size):
         self.batch_size = batch_size  # None: every block is a batch
-        self.session, self.pace, self.callbacks, self.results = session, pace, callbacks, results
+        self.session, self.callbacks, self.results = session, callbacks, results
         self.width = 1 + len(results.rows)
         self.parts = []  # sums of the blocks (batches, width)
         self.before = np.zeros(self.width)  # the sum of all blocks but the last
@@ -74,13 +43,13 @@ class Epoch:
         session.begin_block(data, n_batches, size)
         done, rows_before, so_far = 0, self.rows, self.before
         while done < n_batches:
-            count = 1 if by_batch else min(self.pace.batches, n_batches - done)
+            count = 1 if by_batch else min(session.pace.batches, n_batches - done)
             if by_batch:
                 self.callbacks.on_train_batch_begin(self.batches)
             start = time.perf_counter()
             rows = slice(done * size, (done + count) * size)
             session.run(order[rows], sums[done : done + count], None if outputs is None else outputs[rows])
-            self.pace.record(min(count, len(order) / size - done), time.perf_counter() - start)
+            session.pace.record(min(count, len(order) / size - done), time.perf_counter() - start)
             done += count
             session.sync_if_due()
             self.rows = rows_before + min(done * size, len(order))
@@ -123,7 +92,6 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
         If the loss or the weights became NaN or infinite. The model keeps the last finite weights.
     """
     session = Session(network, plan, source.batch_size or 1, loss, model.optimizer)
-    pace = Pace(plan, session.batch_size)
     try:
         with network.lock:
             if network.live is not None:
@@ -139,7 +107,7 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
             session.begin_epoch(epoch)
             try:
                 with contextlib.closing(source.blocks(network.seed, network.epoch)) as blocks:
-                    logs = Epoch(session, pace, callbacks, results, source.batch_size).run(blocks, model)
+                    logs = Epoch(session, callbacks, results, source.batch_size).run(blocks, model)
                 if epoch == epochs - 1:
                     session.sync()  # so that an epoch that ruined the weights does not count as completed
             except FloatingPointError as error:

@@ -8,7 +8,7 @@ import pytest
 from fastnn.kernels import PlanBuilder
 
 import fastnn
-from fastnn import session, training
+from fastnn import session
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(50, 6)).astype("f4")
@@ -38,7 +38,7 @@ def pace(*sizes, batch_size):
     builder = PlanBuilder(sizes[0])
     for units in sizes[1:]:
         builder.dense(units)
-    return training.Pace(builder.build(), batch_size)
+    return session.Pace(builder.build(), batch_size)
 
 
 def test_the_first_slice_is_short_on_a_slow_machine():
@@ -62,12 +62,28 @@ def test_slices_follow_the_clock():
 
 def test_a_smaller_batch_counts_for_its_share(monkeypatch):
     seen = []
-    monkeypatch.setattr(training.Pace, "record", lambda self, batches, seconds: seen.append(batches))
+    monkeypatch.setattr(session.Pace, "record", lambda self, batches, seconds: seen.append(batches))
     classifier().fit(X, Y, batch_size=20, epochs=2)
     assert seen == [2.5, 2.5]
 
 
-def test_an_epoch_of_a_small_network_is_one_call():
+def test_a_fit_goes_on_at_the_pace_of_the_one_before(monkeypatch):
+    monkeypatch.setattr(session, "SLOW_BATCH_SECONDS", 0.1)
+    monkeypatch.setattr(session.Pace, "record", lambda self, batches, seconds: setattr(self, "batches", 7))
+    m = classifier()
+    calls = count(m, "train")
+    m.fit(X, Y, batch_size=5)
+    m.fit(X, Y, batch_size=5)
+    assert [len(arguments[4]) // 5 for arguments in calls] == [1, 7, 2, 7, 3]
+
+
+@pytest.fixture
+def no_clock(monkeypatch):
+    """Keeps the length of the first slice."""
+    monkeypatch.setattr(session.Pace, "record", lambda self, batches, seconds: None)
+
+
+def test_an_epoch_of_a_small_network_is_one_call(no_clock):
     m = classifier()
     calls = count(m, "train")
     m.fit(X, Y, batch_size=10, epochs=3)
@@ -194,7 +210,7 @@ def test_nobody_can_write_past_the_workspace():
 
 
 @pytest.mark.parametrize(("speed", "fetched"), [(1e12, 9), (1e-9, 1)])
-def test_large_weights_are_fetched_less_often(monkeypatch, speed, fetched):
+def test_large_weights_are_fetched_less_often(no_clock, monkeypatch, speed, fetched):
     monkeypatch.setattr(session, "SYNC_SECONDS", 0.0)
     monkeypatch.setattr(session, "SYNC_BYTES", speed)
     monkeypatch.setattr(session, "SYNC_SHARE", 1e9)

@@ -11,7 +11,6 @@ import pytest
 
 import fastnn
 from fastnn import session as session_module
-from fastnn import training
 from fastnn.optimizers import SGD
 from fastnn.sources import Data, epoch_order
 
@@ -45,7 +44,7 @@ def slices(monkeypatch):
 
     def fix(batches, sync_seconds=session_module.SYNC_SECONDS):
         fixed = property(lambda self: batches, lambda self, value: None)
-        monkeypatch.setattr(training.Pace, "batches", fixed, raising=False)
+        monkeypatch.setattr(session_module.Pace, "batches", fixed, raising=False)
         monkeypatch.setattr(session_module, "SYNC_SECONDS", sync_seconds)
         monkeypatch.setattr(session_module, "SYNC_SHARE", 1e9)
 

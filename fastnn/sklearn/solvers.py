@@ -70,7 +70,6 @@ class Stochastic:
         if network.state.shape != (plan.n_slots, plan.n_params):
             network.reset_state(plan.n_slots)
         self.session = Session(network, plan, self.rows.batch_size, self.model._loss.name, self.model._optimizer)
-        self.pace = training.Pace(plan, self.rows.batch_size)
         self.order = np.arange(len(self.rows))
         self.model.stop_training = False
         network.live = self.session
@@ -139,7 +138,7 @@ class Stochastic:
             self.estimator._random_state.shuffle(order)
             self.order = self.order[order]
         self.session.begin_epoch(epoch)
-        run = training.Epoch(self.session, self.pace, self.hooks, self.results, self.rows.batch_size)
+        run = training.Epoch(self.session, self.hooks, self.results, self.rows.batch_size)
         with contextlib.closing(self._blocks()) as blocks:
             logs = run.run(blocks, self.model)
         logs["loss"] += self.rows.missing_loss(self.order)
