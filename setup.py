@@ -22,6 +22,7 @@ X86 = {
     "v3": ["-march=x86-64-v3", "-mprefer-vector-width=256"],
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
+MATRIX_UNIT = ["-mamx-tile", "-mamx-bf16"]
 # Results and speed of these builds are nobody's: they stay out of the way of an ordinary one by refusing to install.
 SANITIZE = os.environ.get("FASTNN_SANITIZE", "")
 if SANITIZE:
@@ -30,8 +31,11 @@ if SANITIZE:
     FLAGS += ["-O1", "-g1", "-fno-omit-frame-pointer", f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
 on_x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 VARIANTS = X86 if on_x86 else {"generic": []}
-HEADERS = "tile transpose elementary softmax gather noise normalization pool"
-PARTS = "engine net panels epilogues updates gemm losses step probes penalties clipping noise tied normalization"
+HEADERS = "tile jobs parts transpose elementary softmax gather noise normalization pool"
+PARTS = (
+    "engine net panels parts blocks epilogues updates gemm losses step probes penalties clipping noise tied "
+    "normalization"
+)
 
 
 def extension(name, flags=(), macros=()):
@@ -50,6 +54,8 @@ extensions = [extension("_pool")]
 for variant, flags in VARIANTS.items():
     extensions.append(extension(f"_engine_{variant}_f32", flags))
     extensions.append(extension(f"_engine_{variant}_f64", flags, [("FASTNN_DOUBLE", "1")]))
+if on_x86:
+    extensions.append(extension("_engine_amx_f32", X86["v4"] + MATRIX_UNIT))
 
 
 class BuildExt(build_ext):

@@ -6,7 +6,13 @@ import platform
 from . import kernels
 from .kernels.threads import default_threads
 
-_VECTORS = {"v2": "SSE4.2", "v3": "AVX2 and FMA", "v4": "AVX-512", "generic": "what the compiler takes for granted"}
+_VECTORS = {
+    "v2": "SSE4.2",
+    "v3": "AVX2 and FMA",
+    "v4": "AVX-512",
+    "amx": "AVX-512 and the matrix unit",
+    "generic": "what the compiler takes for granted",
+}
 DEPENDENCIES = ("numpy", "numba", "llvmlite", "tqdm", "pooch", "safetensors", "threadpoolctl", "matplotlib")
 VARIABLES = ("FASTNN_BACKEND", "FASTNN_NUM_THREADS", "FASTNN_ISA", "FASTNN_DATA")
 
@@ -21,7 +27,7 @@ def engine(backend):
 
 def instruction_set(variant):
     """Describe a variant of the cython backend."""
-    name = "generic" if variant == "generic" else f"x86-64-{variant}"
+    name = variant if variant in ("generic", "amx") else f"x86-64-{variant}"
     return f"{name}: {_VECTORS[variant]}"
 
 

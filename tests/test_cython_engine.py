@@ -494,7 +494,7 @@ def test_scratch_does_not_grow_with_the_rows(cython):
 # ---------------------------------------------------------------------------------------------- what was built
 
 
-@pytest.mark.parametrize("isa", ["v2", "v3", "v4", "generic"])
+@pytest.mark.parametrize("isa", ["v2", "v3", "v4", "amx", "generic"])
 def test_every_instruction_set(cython, isa):
     """A network with odd sizes beside the reference, in both precisions."""
     if isa not in cython.variants():

@@ -1,9 +1,10 @@
 """The Cython backend: one engine source, compiled for several instruction sets and for both precisions.
 
 The best variant that was built and that the processor can run is used; the environment variable ``FASTNN_ISA`` (v2, v3,
-v4 or generic) forces another. The layout of the engine: `net.pxi` (what it knows of a network), `tile.h` (the register
-tile), `gemm.pxi` (the loops around it), `epilogues.pxi`, `updates.pxi` and `losses.pxi` (what happens to a block while
-it is in cache), `elementary.h` (their functions), `softmax.h`, `penalties.pxi`, `clipping.pxi`, `tied.pxi`, `noise.pxi`
+v4, amx or generic) forces another. The layout of the engine: `net.pxi` (what it knows of a network), `tile.h` (the
+register tile), `gemm.pxi` (the loops around it), `parts.h`, `parts.pxi` and `blocks.pxi` (the same on a matrix unit),
+`jobs.h` (who does what of a product), `epilogues.pxi`, `updates.pxi` and `losses.pxi` (what happens to a block while it
+is in cache), `elementary.h` (their functions), `softmax.h`, `penalties.pxi`, `clipping.pxi`, `tied.pxi`, `noise.pxi`
 and `noise.h`, `normalization.pxi` and `normalization.h` (what the names say), `panels.pxi`, `transpose.h` and
 `gather.h` (packing), `step.pxi` (the step, which reads like the mathematics), `engine.pxi` and `probes.pxi` (the
 doors), `pool.h` (threads).
@@ -35,7 +36,7 @@ NAME = "cython"
 
 def variants():
     """List the engine variants that were built, best first; a subset can run here."""
-    return [v for v in ("v4", "v3", "v2", "generic") if importlib.util.find_spec(f"{__name__}._engine_{v}_f32")]
+    return [v for v in ("amx", "v4", "v3", "v2", "generic") if importlib.util.find_spec(f"{__name__}._engine_{v}_f32")]
 
 
 @functools.cache
@@ -86,7 +87,10 @@ threadpoolctl.register(PoolController)
 @functools.cache
 def _module(dtype):
     bits = {"float32": "f32", "float64": "f64"}[dtype.name]
-    return importlib.import_module(f"{__name__}._engine_{instruction_set()}_{bits}")
+    variant = instruction_set()
+    if variant == "amx" and bits == "f64":  # what the matrix unit has nothing for
+        variant = "v4"
+    return importlib.import_module(f"{__name__}._engine_{variant}_{bits}")
 
 
 class Workspace:

@@ -17,10 +17,25 @@ cdef extern from *:
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512cd");
     }
+    #if defined(__linux__)
+    #include <cpuid.h>
+    #define REQUEST_PERMISSION 0x1023 /* ARCH_REQ_XCOMP_PERM, of arch_prctl */
+    #define TILE_DATA 18
+    /* The matrix unit is there, and the kernel lets this process, its threads and its children use it. */
+    static int runs_amx(void) {
+        unsigned a, b, c, d;
+        const unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;
+        return runs_v4() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & amx_bf16) && (d & amx_tile) &&
+               syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+    }
+    #else
+    static int runs_amx(void) { return 0; }
+    #endif
     #else
     static int runs_v2(void) { return 0; }
     static int runs_v3(void) { return 0; }
     static int runs_v4(void) { return 0; }
+    static int runs_amx(void) { return 0; }
     #endif
     #if defined(__VERSION__)
     #define COMPILER __VERSION__
@@ -32,6 +47,7 @@ cdef extern from *:
     int runs_v2()
     int runs_v3()
     int runs_v4()
+    int runs_amx()
     const char *COMPILER
 
 
@@ -42,7 +58,8 @@ def address():
 
 def instruction_sets():
     """Names of the engine variants that this processor can run, best first."""
-    return [name for name, runs in (("v4", runs_v4()), ("v3", runs_v3()), ("v2", runs_v2()), ("generic", True)) if runs]
+    known = (("amx", runs_amx()), ("v4", runs_v4()), ("v3", runs_v3()), ("v2", runs_v2()), ("generic", True))
+    return [name for name, runs in known if runs]
 
 
 def compiler():

@@ -5,8 +5,10 @@ include "net.pxi"
 include "panels.pxi"
 include "updates.pxi"
 include "noise.pxi"
+include "parts.pxi"
 include "epilogues.pxi"
 include "gemm.pxi"
+include "blocks.pxi"
 include "losses.pxi"
 include "penalties.pxi"
 include "normalization.pxi"
@@ -64,6 +66,7 @@ cdef class Engine:
                 op.b = at + panels(op.n_out) * op.n_in * P
                 at = op.b + panels(op.n_out) * P
                 op.by_rows = by_rows(op.n_in, op.n_out, capacity)
+                op.by_blocks = by_blocks(op.n_in, op.n_out, capacity)
                 if op.by_rows:
                     op.wt = turned
                     turned += panels(op.n_in) * op.n_out * P
@@ -149,6 +152,7 @@ cdef class Engine:
         call.net = &self.net
         choose_loss(&self.net, &call.data, training, threads)
         memset(&self.net.barrier, 0, sizeof(barrier_t))
+        memset(self.net.shares, 0, self.net.threads * sizeof(share_t))
         with nogil:
             self.run(task, call, threads)
 

@@ -110,6 +110,8 @@ cdef void finish_forward(Net *net, Op *op, long j, long r0, long r1, bint traini
     if op.plain != NULL:
         for b in range(r1 - r0):
             copy_part(op.plain + (r0 + b) * op.n_out + j * P, y + b * P, op.n_out - j * P)
+    if op.feeds:
+        split_inputs(op + 1, op.y, P, op.ld * P, j, j + 1, r0, r1, training)
 
 
 cdef void finish_backward(Op *op, long j, long r0, long r1) noexcept nogil:
@@ -127,6 +129,8 @@ cdef void finish_backward(Op *op, long j, long r0, long r1) noexcept nogil:
                  op.kept if op.drops else 1, (r1 - r0) * P)
     if op.dzt != NULL:
         transpose_rows(op.dz, op.ld, op.n_out, j, r0, r1, op.dzt)
+    if op.by_blocks:
+        split_gradients(op, j, r0, r1)
 
 
 cdef void softmax_forward(Op *op, long r0, long r1, bint training) noexcept nogil:
@@ -155,6 +159,8 @@ cdef void softmax_forward(Op *op, long r0, long r1, bint training) noexcept nogi
                 memcpy(op.z + (j * op.ld + b) * P, y, P * sizeof(real))
             if training and op.drops:
                 drop_rows(op, j, b, b + 1, y)
+    if op.feeds:
+        split_inputs(op + 1, op.y, P, op.ld * P, 0, panels(n), r0, r1, training)
 
 
 cdef void softmax_backward(Op *op, long r0, long r1) noexcept nogil:
@@ -182,6 +188,8 @@ cdef void softmax_backward(Op *op, long r0, long r1) noexcept nogil:
             y = source + (j * op.ld + b) * P
             for c in range(P):
                 d[c] = y[c] * (d[c] - dot)
-    if op.dzt != NULL:
-        for j in range(panels(n)):
+    for j in range(panels(n)):
+        if op.dzt != NULL:
             transpose_rows(op.dz, op.ld, n, j, r0, r1, op.dzt)
+        if op.by_blocks:
+            split_gradients(op, j, r0, r1)

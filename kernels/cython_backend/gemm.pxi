@@ -24,18 +24,17 @@ cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump,
     Layout: panels; rows of x are `step` apart, its panels `jump`, so that x can be a plain matrix as well.
     Aliasing: none; y holds the partial sums."""
     cdef long height = max(1, L2_BLOCK // (op.n_in * <long> sizeof(real) * ROWS_TOGETHER)) * ROWS_TOGETHER
-    cdef long part, r, j, block, k, i, first, end, depth, jobs, low, high, groups, rows
+    cdef long part, r, j, block, k, i, first, end, depth, low, high, groups, rows
     cdef const real *w
     cdef real *y
     for part in range(blocks(m, height)):
         r = part * height
         groups = blocks(smaller(height, m - r), ROWS_TOGETHER)
-        jobs = panels(op.n_out) * groups
-        low = share(jobs, id, n)
-        high = share(jobs, id + 1, n)
-        for j in range(low // groups, blocks(high, groups)):
-            first = r + max(low - j * groups, 0) * ROWS_TOGETHER
-            end = smaller(r + smaller(high - j * groups, groups) * ROWS_TOGETHER, m)
+        next_phase(net.shares, id)
+        while take_jobs(net.shares, panels(op.n_out) * groups, groups, 2, id, n, &low, &high):
+            j = low // groups
+            first = r + low % groups * ROWS_TOGETHER
+            end = smaller(first + (high - low) * ROWS_TOGETHER, m)
             w = net.w + op.w + j * op.n_in * P
             y = op.y + j * op.ld * P
             for block in range(blocks(op.n_in, K_BLOCK)):
@@ -99,17 +98,14 @@ cdef void input_gradient(Net *net, Op *op, Op *below, long m, long id, long n) n
     cdef real *dxt = below.dzt if below.dzt != NULL else net.dxt
     cdef real *c
     cdef const real *b
-    cdef long down = panels(op.n_in), across = panels(m), height = n * max(1, L2_BLOCK // (op.n_out * P * one))
-    cdef long part, start, jobs, low, high, p, q, q0, q1, block, k, t, i, end, rows, depth, r0, r1, lda = op.n_in * P
-    for part in range(blocks(down, height)):
-        start = part * height
-        jobs = smaller(height, down - start) * across
-        low = share(jobs, id, n)
-        high = share(jobs, id + 1, n)
+    cdef long down = panels(op.n_in), across = panels(m), height = max(1, L2_BLOCK // (op.n_out * P * one))
+    cdef long low, high, p, q, q0, q1, block, k, t, i, end, rows, depth, r0, r1, lda = op.n_in * P
+    next_phase(net.shares, id)
+    while take_jobs(net.shares, down * across, height * across, across, id, n, &low, &high):
         for p in range(across):
-            # Job q * across + p is block q of panel p, so that one thread's jobs need one stretch of W.
-            q0 = start + blocks(max(low - p, 0), across)
-            q1 = start + blocks(max(high - p, 0), across)
+            # Job q * across + p is block q of panel p, so that one run of jobs needs one stretch of W.
+            q0 = blocks(max(low - p, 0), across)
+            q1 = blocks(max(high - p, 0), across)
             b = op.dzt + p * panels(op.n_out) * P * P
             c = dxt + p * down * P * P
             for block in range(blocks(op.n_out, K_BLOCK)):
@@ -140,17 +136,21 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     cdef real scaled[FEW * P]
     cdef bint direct = (gradient == NULL and update.code == SGD and m <= FEW and update.clip == 0
                         and not op.penalized and op.kernel_decay == 0)
+    cdef real scale = net.input_scale if op.thin else 1
+    cdef long parts = PART if op.thin else PARTS_BLOCK
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
-    cdef long chunk, start, deep, jobs, job, j, q, part, k, t, i, rows, wide, r, depth
+    cdef long chunk, start, deep, low, high, j, q, part, k, t, i, rows, wide, r, depth
     cdef const real *dz
     cdef real *flat
     for chunk in range(blocks(down, height)):
         start = chunk * height
         deep = smaller(height, down - start)
-        jobs = panels(op.n_out) * deep
-        for job in range(share(jobs, id, n), share(jobs, id + 1, n)):
-            j = job // deep
-            q = start + job % deep
+        next_phase(net.shares, id)
+        low = high = 0
+        while low < high or take_jobs(net.shares, panels(op.n_out) * deep, deep, 1, id, n, &low, &high):
+            j = low // deep
+            q = start + low % deep
+            low += 1
             rows = smaller(P, op.n_in - q * P)
             wide = smaller(P, op.n_out - j * P)
             dz = op.dz + j * op.ld * P
@@ -163,13 +163,16 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                     tile_transposed(smaller(MR, rows - t * MR), vectors(op.n_out - j * P), m, x + q * op.ld * P + t * MR,
                                     scaled, net.w + op.w + (j * op.n_in + i) * P, True)
             else:
-                for part in range(blocks(m, M_BLOCK)):
-                    k = part * M_BLOCK
-                    depth = smaller(M_BLOCK, m - k)
-                    for t in range(blocks(rows, MR)):
-                        i = t * MR
-                        tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), depth,
-                                        x + (q * op.ld + k) * P + i, dz + k * P, block + i * P, k > 0)
+                if not (op.by_blocks and multiply_blocks(
+                        rows, wide, op.thin, panels(m), op.xt_parts + q * op.row_blocks * parts,
+                        op.dz_parts + j * op.row_blocks * PARTS_BLOCK, scale, block)):
+                    for part in range(blocks(m, M_BLOCK)):
+                        k = part * M_BLOCK
+                        depth = smaller(M_BLOCK, m - k)
+                        for t in range(blocks(rows, MR)):
+                            i = t * MR
+                            tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), depth,
+                                            x + (q * op.ld + k) * P + i, dz + k * P, block + i * P, k > 0)
                 if op.penalized:
                     add_slope(net.w + op.w + (j * op.n_in + q * P) * P, op.kernel_l1, op.kernel_l2, block, rows * P)
                 if gradient == NULL:

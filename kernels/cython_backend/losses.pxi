@@ -298,11 +298,12 @@ cdef void choose_loss(Net *net, const Data *data, bint training, long n) noexcep
     outputs goes on to its loss and gradient, and no thread waits for, or reads, what another one wrote."""
     cdef const Op *first = &net.ops[0]
     cdef const Op *last = &net.ops[net.n_ops - 1]
+    net.ops[0].thin = net.ops[0].by_blocks and data.x8 != NULL
     net.weighted = data.weights != NULL
     net.loss_in_columns = (training and is_elementwise(net.loss) and last.code == DENSE and not last.by_rows
                            and last.activation != SOFTMAX and net.n_metrics == 0 and not net.penalized)
     net.reproduces = (net.loss_in_columns and not net.weighted and first.n_in == last.n_out
-                      and own_batch(first, net.capacity, True, n) and data.t8 == data.x8 and data.tr == data.xr
+                      and (first.by_blocks or own_batch(first, net.capacity, True, n)) and data.t8 == data.x8 and data.tr == data.xr
                       and (data.x8 == NULL or net.target_scale == net.input_scale))
 
 
@@ -310,12 +311,14 @@ cdef void loss_panel(Net *net, Op *op, long j, long r0, long r1, long m, long id
     """Rows r0..r1, at most ROWS_TOGETHER, of panel j of the last operation's output against their targets: the sum of
     their losses, weighted, into net.part_loss, and the gradient of the batch's mean into its dz, back to the
     pre-activation. Layout: panels of net.ld rows. Aliasing: none."""
-    cdef const real *targets = net.x + id * net.x_size if net.reproduces else net.t
+    cdef const real *targets = net.t
     cdef real v[ROWS_TOGETHER * P]
     cdef real sums[P]
     cdef real share = output_share(net.loss, op.n_out), weight
     cdef double total = 0
     cdef long b, c, at = (j * net.ld + r0) * P
+    if net.reproduces:
+        targets = net.x if net.ops[0].by_blocks else net.x + id * net.x_size
     elementwise_run(net.loss, net.loss_parameter, op.y + at, targets + at, op.dz + at, v, share * (<real> 1.0 / m),
                     (r1 - r0) * P)
     memset(sums, 0, sizeof(sums))

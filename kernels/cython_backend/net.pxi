@@ -5,7 +5,7 @@
 # fit. The panels of a batch all have `ld` rows, as many as the largest batch or some more.
 
 from libc.math cimport isfinite, sqrt
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -20,7 +20,27 @@ cdef extern from "tile.h" nogil:
     void tile_transposed(long mr, int nv, long kc, const real *a, const real *b, real *c, int accumulate)
 
 cdef extern from "transpose.h" nogil:
-    void transpose_square(const real *a, long a_step, long rows, real *b, long keep)
+    void transpose_square(const real *a, long a_step, long rows, long b_step, real *b, long keep)
+
+cdef extern from "parts.h" nogil:
+    ctypedef uint16_t part_t
+    enum: PART
+    enum: PARTS_BLOCK
+    bint MATRIX_UNIT
+    void split_left(const real *a, long step, long rows, long wide, part_t *out)
+    void split_right(const real *b, long rows, long wide, part_t *out)
+    void split_bytes(const uint8_t *row, long width, long jump, part_t *out)
+    void turn_block(const part_t *in_, int parts, part_t *out)
+    bint multiply_blocks(long rows, long columns, bint thin, long depth, const part_t *a, const part_t *b, real scale,
+                         real *c)
+    void matrix_unit_on()
+    void matrix_unit_off()
+
+cdef extern from "jobs.h" nogil:
+    ctypedef struct share_t:
+        pass
+    void next_phase(share_t *shares, long id)
+    bint take_jobs(share_t *shares, long jobs, long piece, long least, long id, long n, long *low, long *high)
 
 cdef extern from "gather.h" nogil:
     void fetch(const char *row, long bytes)
@@ -108,6 +128,7 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     OWN_BATCH = 4        # see own_batch
     BY_ROWS = 1 << 15    # see by_rows
     ROWS_EACH = 64       # see in_columns
+    LEAST_ROWS = 64      # of a batch for which it pays to split the weights for the matrix unit
     NORM_BLOCK = 8192    # squares that are summed at a time: always the same, so that threads do not matter
 
 cdef struct Op:
@@ -124,6 +145,7 @@ cdef struct Op:
     long moving       # moving means and variances [2][n_out / P][P]
     long moving_jump  # how far these two are apart
     bint by_rows      # see by_rows
+    bint by_blocks    # see by_blocks
     int source        # the operation whose W is the transpose of this one's, which is a copy; or -1
     long wt           # offset of W' [n_in / P][n_out][P] in net.wt, where by_rows
     real alpha
@@ -160,6 +182,13 @@ cdef struct Op:
     real *z           # what the derivative needs and y does not tell: the pre-activation, or softmax before dropout
     real *dz          # gradient by z, laid out as y
     real *dzt         # its transpose [ld / P][n_out rounded up to P][P], for input_gradient; or NULL
+    bint feeds        # whether the operation above is by_blocks
+    bint thin         # whether, in this call, its inputs are bytes, and one part is all of them: see parts.h
+    long row_blocks   # of the largest batch
+    part_t *x_parts   # where by_blocks, the inputs and gradients in parts: see parts.pxi
+    part_t *xt_parts
+    part_t *dz_parts
+    part_t *dzt_parts
 
 cdef struct Update:   # one optimiser step, rounded to real
     int code
@@ -216,6 +245,8 @@ cdef struct Net:
     real *x               # the gathered batch [n_in / P][ld][P], a copy for each thread where own_batch(n)
     long x_size           # how far the copies are apart
     real *t               # the gathered targets [n_out / P][ld][P]
+    part_t *w_parts       # for every thread a row or a column of W's blocks in parts
+    long w_parts_size
     real *dxt             # transposed input gradient where the operation below keeps no dzt
     int32_t *label
     real *row_weight
@@ -230,7 +261,19 @@ cdef struct Net:
     real *gradient        # (n_params,), where whole_gradient
     double *squares       # see square_sums
     real *tied_gradient   # gradients of the copies, whose flat_w counts from here
+    share_t *shares       # for every thread: see jobs.h
     barrier_t barrier
+
+
+cdef inline fp_state begin_kernels() noexcept nogil:
+    """At the beginning of a task, in each thread: denormals count as zero, and the matrix unit is configured."""
+    matrix_unit_on()
+    return flush_denormals()
+
+
+cdef inline void end_kernels(fp_state old) noexcept nogil:
+    matrix_unit_off()
+    restore_denormals(old)
 
 
 cdef inline long blocks(long n, long size) noexcept nogil:
@@ -257,6 +300,11 @@ cdef inline bint by_rows(long n_in, long n_out, long batch) noexcept nogil:
     return n_in * n_out <= BY_ROWS and n_in * n_out <= batch * (n_in + n_out)
 
 
+cdef inline bint by_blocks(long n_in, long n_out, long batch) noexcept nogil:
+    """Whether a layer's products are made on the matrix unit: blocks that are mostly padding would waste its time."""
+    return MATRIX_UNIT and not by_rows(n_in, n_out, batch) and n_in >= LANES and batch >= LEAST_ROWS
+
+
 cdef inline bint in_columns(const Op *op, long m, bint training, long n) noexcept nogil:
     """Whether n threads share the columns of an operation in a batch of m. Where weights do not change, they can all
     stay in every cache, and each thread goes its own way with its rows if it has some for every weight it reads."""
@@ -266,7 +314,7 @@ cdef inline bint in_columns(const Op *op, long m, bint training, long n) noexcep
 cdef inline bint own_batch(const Op *first, long m, bint training, long n) noexcept nogil:
     """Whether each of n threads gathers the whole batch for itself: while they are few, that is quicker than to fetch
     the others' part from their caches, and than to wait for it."""
-    return n <= OWN_BATCH and in_columns(first, m, training, n)
+    return n <= OWN_BATCH and in_columns(first, m, training, n) and not first.by_blocks
 
 
 cdef inline long panel_rows(long m) noexcept nogil:
@@ -305,7 +353,8 @@ cdef long norm_parts(const Net *net) noexcept nogil:
 cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     """Give every scratch array its place; returns the bytes needed. Nothing here grows with the number of rows."""
     cdef size_t used = 0, one = sizeof(real)
-    cdef long ld = panel_rows(net.capacity), mp = panels(net.capacity) * P, m = net.capacity, i, widest = 0, wide_in = 0
+    cdef long mp = panels(net.capacity) * P, m = net.capacity, i, widest = 0, wide_in = 0, deepest = 0
+    cdef long ld = panel_rows(mp if MATRIX_UNIT and m >= LEAST_ROWS else m)  # whole blocks are written
     cdef long all_panels = 0, copied = 0
     cdef Op *op
     for i in range(net.n_ops):
@@ -322,6 +371,8 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     for i in range(net.n_ops):
         op = &net.ops[i]
         op.ld = ld
+        op.row_blocks = panels(m)
+        op.feeds = i + 1 < net.n_ops and net.ops[i + 1].by_blocks
         if op.source >= 0:
             op.flat_w = copied
             copied += op.n_in * op.n_out
@@ -335,12 +386,23 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
             op.statistics = <real *> carve(&used, base, 4 * op.moving_jump * one)
         if op.code == LAYER_NORM:
             op.statistics = <real *> carve(&used, base, 2 * ld * one)
-        if op.code == DENSE and i > net.first_trained and not op.by_rows:
+        if op.by_blocks:
+            op.x_parts = <part_t *> carve(&used, base, panels(m) * panels(op.n_in) * PARTS_BLOCK * sizeof(part_t))
+            op.xt_parts = <part_t *> carve(&used, base, panels(m) * panels(op.n_in) * PARTS_BLOCK * sizeof(part_t))
+            op.dz_parts = <part_t *> carve(&used, base, panels(m) * panels(op.n_out) * PARTS_BLOCK * sizeof(part_t))
+            if i > net.first_trained:
+                op.dzt_parts = <part_t *> carve(&used, base,
+                                                panels(m) * panels(op.n_out) * PARTS_BLOCK * sizeof(part_t))
+            deepest = max(deepest, max(panels(op.n_in), panels(op.n_out)))
+        elif op.code == DENSE and i > net.first_trained and not op.by_rows:
             op.dzt = <real *> carve(&used, base, mp * panels(op.n_out) * P * one)
             widest = max(widest, panels(op.n_in) * P)
+    net.w_parts_size = deepest * PARTS_BLOCK
+    net.w_parts = <part_t *> carve(&used, base, net.threads * net.w_parts_size * sizeof(part_t))
     net.dxt = <real *> carve(&used, base, mp * widest * one)
     net.part_loss = <double *> carve(&used, base, panels(net.ops[net.n_ops - 1].n_out) * blocks(m, ROWS_TOGETHER)
                                      * sizeof(double))
+    net.shares = <share_t *> carve(&used, base, net.threads * sizeof(share_t))
     net.penalty = <double *> carve(&used, base, all_panels * sizeof(double))
     if net.whole_gradient:
         net.gradient = <real *> carve(&used, base, net.n_params * one)

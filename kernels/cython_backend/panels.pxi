@@ -62,7 +62,7 @@ cdef void transpose_block(const real *w, long n_in, long n_out, long j, long q, 
         for t in range(2):
             wide = smaller(LANES, n_out - j * P - t * LANES)
             if rows > 0 and wide > 0:
-                transpose_square(w + s * LANES * P + t * LANES, P, rows, out + t * LANES * P + s * LANES, wide)
+                transpose_square(w + s * LANES * P + t * LANES, P, rows, P, out + t * LANES * P + s * LANES, wide)
 
 
 cdef void refresh_transpose(Net *net, const Op *op, long j, long q) noexcept nogil:
@@ -99,20 +99,20 @@ cdef inline void scatter_row(const uint8_t *x8, const real *xr, real scale, long
         scatter_bytes(x8, scale, width, ld * P, out)
 
 
-cdef void gather_inputs(const Net *net, const Data *data, long width, long start, long r0, long r1,
+cdef void gather_inputs(const Net *net, const Data *data, long width, long start, long r0, long r1, long j0, long j1,
                         real *x) noexcept nogil:
-    """Rows r0..r1 of the batch that begins at `start`, `width` wide, into panels.
+    """Rows r0..r1 of the batch that begins at `start`, `width` wide, into panels: these are j0..j1.
     Aliasing: none."""
-    cdef long b, at
+    cdef long b, at, wide = smaller(width, j1 * P) - j0 * P
     cdef size_t one = 1 if data.x8 != NULL else sizeof(real)
     cdef const char *rows = <const char *> data.x8 if data.x8 != NULL else <const char *> data.xr
     for b in range(r0, r1 + AHEAD):
         if b < r1:
-            fetch(rows + data_row(data, start + b) * width * one, width * one)
+            fetch(rows + (data_row(data, start + b) * width + j0 * P) * one, wide * one)
         if b >= r0 + AHEAD:
-            at = data_row(data, start + b - AHEAD) * width
+            at = data_row(data, start + b - AHEAD) * width + j0 * P
             scatter_row(data.x8 + at if data.x8 != NULL else NULL, data.xr + at if data.xr != NULL else NULL,
-                        net.input_scale, width, net.ld, x + (b - AHEAD) * P)
+                        net.input_scale, wide, net.ld, x + (j0 * net.ld + b - AHEAD) * P)
 
 
 cdef void gather_targets(Net *net, const Data *data, long start, long r0, long r1) noexcept nogil:
@@ -148,9 +148,9 @@ cdef void transpose_rows(const real *panel, long ld, long n, long j, long r0, lo
     while b < r1:
         row = panel + (j * ld + b) * P
         column = out + ((b // P) * high + j * P) * P + b % P
-        transpose_square(row, P, smaller(LANES, r1 - b), column, LANES)
+        transpose_square(row, P, smaller(LANES, r1 - b), P, column, LANES)
         if n - j * P > LANES:
-            transpose_square(row + LANES, P, smaller(LANES, r1 - b), column + LANES * P, LANES)
+            transpose_square(row + LANES, P, smaller(LANES, r1 - b), P, column + LANES * P, LANES)
         b += LANES
 
 
@@ -164,7 +164,7 @@ cdef void transpose_columns(const real *panel, long ld, long n, long q, long r0,
     while b < r1:
         column = panel + ((b // P) * high + q * P) * P + b % P
         row = out + (q * ld + b) * P
-        transpose_square(column, P, LANES, row, smaller(LANES, r1 - b))
+        transpose_square(column, P, LANES, P, row, smaller(LANES, r1 - b))
         if n - q * P > LANES:
-            transpose_square(column + LANES * P, P, LANES, row + LANES, smaller(LANES, r1 - b))
+            transpose_square(column + LANES * P, P, LANES, P, row + LANES, smaller(LANES, r1 - b))
         b += LANES

@@ -19,7 +19,7 @@ cdef void pack_columns(const real *a, long rows, long width, long j0, long j1, r
             for t in range(blocks(rows, LANES)):
                 r = t * LANES
                 if r + LANES <= rows and c + LANES <= width:
-                    transpose_square(a + c * rows + r, rows, LANES, out + (j * rows + r) * P + s * LANES, LANES)
+                    transpose_square(a + c * rows + r, rows, LANES, P, out + (j * rows + r) * P + s * LANES, LANES)
                 else:
                     pack_corner(a, rows, width, r, c, out)
 
@@ -45,7 +45,10 @@ cdef struct Product:
 cdef void product_task(void *argument, long id, long n) noexcept nogil:
     cdef Product *p = <Product *> argument
     cdef long k = p.op.n_in, wide = p.op.n_out
-    cdef fp_state old = flush_denormals()
+    cdef fp_state old = begin_kernels()
+    cdef bint turned = p.packed != NULL
+    cdef const real *x = p.packed if turned else p.a
+    cdef long step = P if turned else k, jump = p.m * P if turned else P
     if p.trans_b:
         pack_columns(p.b, k, wide, share(panels(wide), id, n), share(panels(wide), id + 1, n), p.net.w)
     else:
@@ -53,11 +56,13 @@ cdef void product_task(void *argument, long id, long n) noexcept nogil:
     if p.packed != NULL:
         pack_columns(p.a, p.m, k, share(panels(k), id, n), share(panels(k), id + 1, n), p.packed)
     barrier_wait(&p.net.barrier, n)
-    if p.packed != NULL:
-        forward_product(&p.net, &p.op, p.packed, P, p.m * P, p.m, False, id, n)
+    if p.op.by_blocks:
+        split_inputs(&p.op, x, step, jump, share(panels(k), id, n), share(panels(k), id + 1, n), 0, p.m, False)
+        barrier_wait(&p.net.barrier, n)
+        forward_blocks(&p.net, &p.op, x, step, jump, p.m, False, id, n)
     else:
-        forward_product(&p.net, &p.op, p.a, k, P, p.m, False, id, n)
-    restore_denormals(old)
+        forward_product(&p.net, &p.op, x, step, jump, p.m, False, id, n)
+    end_kernels(old)
 
 
 cdef class Buffer:
@@ -84,20 +89,34 @@ def gemm(uintptr_t pool, uintptr_t a, uintptr_t b, uintptr_t out, long m, long k
     """out (m, n) = op(a) (m, k) op(b) (k, n). The right factor is packed, as it is once a fit; the left one is read
     where it lies unless it comes transposed."""
     cdef Product p
-    cdef size_t y = panels(n) * panel_rows(m) * P * sizeof(real), w = panels(n) * k * P * sizeof(real)
-    cdef size_t x = panels(k) * m * P * sizeof(real) if trans_a else 0
-    cdef Buffer buffer
-    try:
-        buffer = _spare.pop()
-    except IndexError:
-        buffer = None
-    if buffer is None or buffer.size < x + y + w:
-        buffer = Buffer(x + y + w)
+    cdef char *base = NULL
+    cdef size_t used, one = sizeof(real), part = PARTS_BLOCK * sizeof(part_t)
+    cdef Buffer buffer = None
     memset(&p, 0, sizeof(p))
-    p.op.code, p.op.n_in, p.op.n_out, p.op.flat_b, p.op.ld, p.m = DENSE, k, n, -1, panel_rows(m), m
+    p.op.code, p.op.n_in, p.op.n_out, p.op.flat_b, p.m = DENSE, k, n, -1, m
+    p.op.by_blocks = by_blocks(k, n, m)
+    p.op.ld = panel_rows(panels(m) * P if p.op.by_blocks else m)
     p.a, p.b, p.op.plain, p.trans_b = <const real *> a, <const real *> b, <real *> out, trans_b
-    p.net.w, p.op.y = <real *> buffer.memory, <real *> (buffer.memory + w)
-    p.packed = <real *> (buffer.memory + w + y) if x else NULL
+    while True:
+        used = 0
+        p.net.w = <real *> carve(&used, base, panels(n) * k * P * one)
+        p.op.y = <real *> carve(&used, base, panels(n) * p.op.ld * P * one)
+        p.packed = <real *> carve(&used, base, panels(k) * m * P * one) if trans_a else NULL
+        p.net.shares = <share_t *> carve(&used, base, threads * sizeof(share_t))
+        if p.op.by_blocks:
+            p.net.w_parts_size = panels(k) * PARTS_BLOCK
+            p.op.x_parts = <part_t *> carve(&used, base, panels(m) * panels(k) * part)
+            p.net.w_parts = <part_t *> carve(&used, base, threads * panels(k) * part)
+        if base != NULL:
+            break
+        try:
+            buffer = _spare.pop()
+        except IndexError:
+            pass
+        if buffer is None or buffer.size < used:
+            buffer = Buffer(used)
+        base = buffer.memory
+    memset(p.net.shares, 0, threads * sizeof(share_t))
     with nogil:
         (<pool_run_t> pool)(product_task, &p, threads if m * k * n > WORTH_A_THREAD else 1)
     _spare[:] = [buffer]

@@ -38,16 +38,24 @@ cdef void begin_step(Net *net, uint64_t seed, uint64_t step, long m) noexcept no
 cdef const real *begin_batch(Net *net, const Data *data, long i, long start, long m, bint training, bint *shared,
                              long id, long n) noexcept nogil:
     """Gather the inputs of the batch that begins at `start`, for operation i; wait until all have ended the batch
-    before. `shared`: whether the inputs are there in full, or just this thread's rows."""
+    before. `shared`: whether the inputs are there in full, or just this thread's rows or, if it shares out the columns
+    of an operation by blocks, panels."""
     cdef Op *op = &net.ops[i]
     cdef real *x = net.x + id * net.x_size
+    cdef long r0 = row_share(m, id, n), r1 = row_share(m, id + 1, n), j0 = 0, j1 = panels(op.n_in)
     shared[0] = own_batch(op, m, training, n)
     if shared[0]:
-        gather_inputs(net, data, op.n_in, start, 0, m, x)
+        gather_inputs(net, data, op.n_in, start, 0, m, j0, j1, x)
         barrier_wait(&net.barrier, n)
         return x
     barrier_wait(&net.barrier, n)
-    gather_inputs(net, data, op.n_in, start, row_share(m, id, n), row_share(m, id + 1, n), net.x)
+    if op.by_blocks and in_columns(op, m, training, n):
+        r0, r1, j0, j1 = 0, m, share(j1, id, n), share(j1, id + 1, n)
+    gather_inputs(net, data, op.n_in, start, r0, r1, j0, j1, net.x)
+    if op.thin:
+        gather_parts(op, data, start, r0, r1, j0, j1, training)
+    elif op.by_blocks:
+        split_inputs(op, net.x, P, net.ld * P, j0, j1, r0, r1, training)
     return net.x
 
 
@@ -69,8 +77,14 @@ cdef bint forward_op(Net *net, long i, const real *x, long step, long jump, long
     elif columns:
         if not shared:
             barrier_wait(&net.barrier, n)
-        forward_product(net, op, x, step, jump, m, training, id, n)
+        if op.by_blocks:
+            forward_blocks(net, op, x, step, jump, m, training, id, n)
+        else:
+            forward_product(net, op, x, step, jump, m, training, id, n)
         barrier_wait(&net.barrier, n)
+    elif op.by_blocks:
+        for j in range(panels(op.n_out)):
+            forward_panel(net, op, x, step, jump, j, r0 // P, blocks(r1, P), m, training, id)
     elif op.code == DENSE:
         forward_rows(net, op, x, step, jump, training, r0, r1)
     else:
@@ -112,7 +126,10 @@ cdef bint backward_op(Net *net, long i, long m, long id, long n) noexcept nogil:
     elif op.code == LAYER_NORM:
         row_gradients(net, op, below, below.y, r0, r1)
     elif shared:
-        input_gradient(net, op, below, m, id, n)
+        if op.by_blocks:
+            input_gradient_blocks(net, op, below, m, id, n)
+        else:
+            input_gradient(net, op, below, m, id, n)
         barrier_wait(&net.barrier, n)
     elif op.code == DENSE:
         input_gradient_rows(net, op, below, r0, r1)
@@ -235,7 +252,7 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
 cdef void train_task(void *argument, long id, long n) noexcept nogil:
     cdef Call *call = <Call *> argument
     cdef Net *net = call.net
-    cdef fp_state old = flush_denormals()
+    cdef fp_state old = begin_kernels()
     cdef Update update
     cdef long k, m
     for k in range(call.n_batches):
@@ -259,25 +276,25 @@ cdef void train_task(void *argument, long id, long n) noexcept nogil:
             refresh_tied(net, id, n)
         if id == 0:
             call.done = k + 1
-    restore_denormals(old)
+    end_kernels(old)
 
 
 cdef void loss_grad_task(void *argument, long id, long n) noexcept nogil:
     cdef Call *call = <Call *> argument
-    cdef fp_state old = flush_denormals()
+    cdef fp_state old = begin_kernels()
     if id == 0:
         begin_step(call.net, call.seed, call.step, call.rows)
     run_batch(call, 0, call.rows, NULL, call.sums, id, n)
     if call.net.tied:
         barrier_wait(&call.net.barrier, n)
         add_tied(call.net, call.gradient, id, n)
-    restore_denormals(old)
+    end_kernels(old)
 
 
 cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
     cdef Call *call = <Call *> argument
     cdef Net *net = call.net
-    cdef fp_state old = flush_denormals()
+    cdef fp_state old = begin_kernels()
     cdef const real *x
     cdef long k = 0, m
     cdef bint shared
@@ -294,7 +311,7 @@ cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
         if id == 0:
             total_rows(net, m, call.sums)
         k += m
-    restore_denormals(old)
+    end_kernels(old)
 
 
 cdef void forward_task(void *argument, long id, long n) noexcept nogil:
@@ -302,7 +319,7 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
     cdef Net *net = call.net
     cdef Op *first = &net.ops[call.first]
     cdef Op *last = &net.ops[call.last]
-    cdef fp_state old = flush_denormals()
+    cdef fp_state old = begin_kernels()
     cdef const real *x
     cdef long k = 0, m, r0, r1
     cdef bint shared
@@ -312,7 +329,11 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
         r1 = row_share(m, id + 1, n)
         if call.data.xr != NULL and first.code == DENSE:  # no need to gather what can be read where it lies
             barrier_wait(&net.barrier, n)
-            shared = forward_op(net, call.first, call.data.xr + k * first.n_in, first.n_in, P, m, False, True, id, n)
+            x = call.data.xr + k * first.n_in
+            shared = not first.by_blocks
+            if first.by_blocks:
+                split_inputs(first, x, first.n_in, P, 0, panels(first.n_in), r0, r1, False)
+            shared = forward_op(net, call.first, x, first.n_in, P, m, False, shared, id, n)
         else:
             x = begin_batch(net, &call.data, call.first, k, m, False, &shared, id, n)
             shared = forward_op(net, call.first, x, P, net.ld * P, m, False, shared, id, n)
@@ -322,4 +343,4 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
         else:
             write_rows(last.y, last.n_out, net.ld, r0, r1, call.out + k * last.n_out)
         k += m
-    restore_denormals(old)
+    end_kernels(old)

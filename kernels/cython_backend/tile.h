@@ -49,9 +49,15 @@ typedef float real;
 #define LANES (VECTOR_BYTES / 4)
 #endif
 #define P (2 * LANES)
-/* Threads that share out rows take multiples of this: of a tile and of a square to transpose, so that neither is ever
-   cut where one thread alone would not cut it. */
-#define ROWS_TOGETHER (MR == 8 ? LANES : 3 * LANES)
+/* Whether products of large matrices are made on the matrix unit, in blocks: see parts.h. */
+#if defined(__AMX_BF16__) && !defined(FASTNN_DOUBLE)
+#define MATRIX_UNIT 1
+#else
+#define MATRIX_UNIT 0
+#endif
+/* Threads that share out rows take multiples of this: of a tile, of a square to transpose and of a block for the matrix
+   unit, so that none is ever cut where one thread alone would not cut it. */
+#define ROWS_TOGETHER (MATRIX_UNIT ? P : MR == 8 ? LANES : 3 * LANES)
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 

@@ -48,9 +48,9 @@
 
 /* Shapes: a has `rows` rows of LANES numbers, b LANES rows of LANES (missing rows of a count as zero); then only the
    first `keep` rows of b are written.
-   Layout: rows of a are a_step apart, rows of b are P apart.
+   Layout: rows of a are a_step apart, rows of b b_step.
    Aliasing: none. */
-INLINE void transpose_square(const real *a, long a_step, long rows, real *b, long keep) {
+INLINE void transpose_square(const real *a, long a_step, long rows, long b_step, real *b, long keep) {
 #if defined(__has_builtin) && __has_builtin(__builtin_shufflevector)
     vec row[LANES];
     if (rows == LANES) {
@@ -69,13 +69,13 @@ INLINE void transpose_square(const real *a, long a_step, long rows, real *b, lon
 #endif
     EXCHANGE(1)
     if (keep == LANES) {
-        ALL for (int i = 0; i < LANES; i++) store(b + i * P, row[i]);
+        ALL for (int i = 0; i < LANES; i++) store(b + i * b_step, row[i]);
     } else {
-        ALL for (int i = 0; i < LANES; i++) if (i < keep) store(b + i * P, row[i]);
+        ALL for (int i = 0; i < LANES; i++) if (i < keep) store(b + i * b_step, row[i]);
     }
 #else
     for (long i = 0; i < keep; i++)
-        for (long j = 0; j < LANES; j++) b[i * P + j] = j < rows ? a[j * a_step + i] : 0;
+        for (long j = 0; j < LANES; j++) b[i * b_step + j] = j < rows ? a[j * a_step + i] : 0;
 #endif
 }
 

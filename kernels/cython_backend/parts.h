@@ -1,0 +1,195 @@
+/* Float32 products on the matrix unit of a processor (AMX), which multiplies numbers of bfloat16 and sums in float32.
+
+   A float32 has 24 significant bits and a bfloat16 eight, so x = h + m + l, each part the nearest to what is left, without
+   remainder. Of the nine products of the parts of two numbers the six that count are summed, smallest first:
+
+       a b = ah bl + ah bm + am bm + am bh + al bh + ah bh + less than 2^-23 |a b|
+
+   and the sum itself is rounded once for 32 products, where a chain of float32 multiply-adds rounds each: the results are
+   nearer to the exact ones (Henry, Tang, Heinecke, 2019: Leveraging the bfloat16 artificial intelligence datatype for
+   higher-precision computations). At 16 times the rate of multiply-adds, six products take three eighths of the time. A
+   byte is a bfloat16 as it is: a left factor of bytes is `thin`, it has one part, and three products count.
+
+   Everything is in blocks of P x P, padded with zeros. Every part of a block is two tiles of 1 KB, as the unit takes
+   them: 16 rows of 16 pairs.
+
+       left factor (rows r, summed k)          right factor (summed k, columns c)
+       row r: pairs (k, k + 16), k < 16        pair row k < 16: pairs (k, k + 16) of 16 columns
+       [part][r / 16][r % 16][k][2]            [part][c / 16][k][c % 16][2]
+
+   Numbers 16 apart are paired because they come from two vector registers lane by lane, so that nothing is shuffled. Where
+   a number is infinite, NaN or so large that h would be infinite, the product is NaN somewhere and has to be computed
+   in float32. Numbers below 2^-110 lose their lower parts. */
+
+#ifndef FASTNN_PARTS_H
+#define FASTNN_PARTS_H
+
+#include "tile.h"
+#include "transpose.h"
+
+typedef uint16_t part_t;
+#define PART (32 * 32)       /* numbers of a part of a block */
+#define PARTS_BLOCK (3 * PART)
+
+#if MATRIX_UNIT
+#include <immintrin.h>
+
+typedef uint32_t bits __attribute__((vector_size(64), may_alias));
+
+#define TILE 512 /* numbers of a tile */
+#define UPPER ((bits){0} + 0xffff0000u)
+
+INLINE bits load_bits(const part_t *p) { return *(const bits *)p; }
+INLINE void store_bits(part_t *p, bits b) { *(bits *)p = b; }
+
+/* Two vectors into their parts, paired lane by lane: three vectors a part apart. */
+INLINE void split_pair(vec low, vec high, part_t *out) {
+    ALL for (int part = 0; part < 3; part++) {
+        const bits half = (bits){0} + (part < 2 ? 0x8000u : 0); /* the last part is what is left, without rounding */
+        const bits a = (bits)low + half, b = (bits)high + half;
+        store_bits(out + part * PART, (a >> 16) | (b & UPPER));
+        low -= (vec)(a & UPPER);
+        high -= (vec)(b & UPPER);
+    }
+}
+
+/* The first n lanes, and zeros. */
+INLINE vec load_some(const real *p, long n) {
+    return (vec)_mm512_maskz_loadu_ps(n >= LANES ? 0xffff : n <= 0 ? 0 : (1u << n) - 1, p);
+}
+
+/* Shapes: a (rows, wide), at most P x P. Layout: rows of a are `step` apart, out a block of a left factor.
+   Aliasing: none. */
+static void split_left(const real *a, long step, long rows, long wide, part_t *out) {
+    if (wide == P) {
+        for (long r = 0; r < rows; r++) split_pair(load(a + r * step), load(a + r * step + LANES), out + r * P);
+    } else {
+        for (long r = 0; r < rows; r++)
+            split_pair(load_some(a + r * step, wide), load_some(a + r * step + LANES, wide - LANES), out + r * P);
+    }
+    for (long r = rows; r < P; r++) split_pair((vec){0}, (vec){0}, out + r * P);
+}
+
+/* Shapes: b (rows, wide), at most P x P. Layout: rows of b are P apart, out a block of a right factor. Aliasing: none. */
+static void split_right(const real *b, long rows, long wide, part_t *out) {
+    for (long k = 0; k < LANES; k++, b += P, out += P) {
+        for (int v = 0; v < 2; v++) {
+            const long left = wide - v * LANES;
+            const real *low = b + v * LANES, *high = low + LANES * P;
+            if (rows == P && wide == P) split_pair(load(low), load(high), out + v * TILE);
+            else split_pair(load_some(low, k < rows ? left : 0), load_some(high, k + LANES < rows ? left : 0), out + v * TILE);
+        }
+    }
+}
+
+/* Shapes: row (width,), bytes; out: a row of each of the blocks of a thin left factor, `jump` apart. Aliasing: none. */
+static void split_bytes(const uint8_t *row, long width, long jump, part_t *out) {
+    for (; width > 0; width -= P, row += P, out += jump) {
+        const __m256i n = _mm256_maskz_loadu_epi8(width >= P ? 0xffffffffu : (1u << width) - 1, row);
+        const bits low = (bits)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_castsi256_si128(n)));
+        const bits high = (bits)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_extracti128_si256(n, 1)));
+        store_bits(out, (low >> 16) | high);
+    }
+}
+
+/* A block of a left factor into that of its transpose, or a block of a right factor. Shapes: `parts` parts.
+   Aliasing: none. */
+static void turn_block(const part_t *in, int parts, part_t *out) {
+    real pairs[2 * TILE / 2];
+    for (; parts > 0; parts--, in += PART, out += PART) {
+        for (int half = 0; half < 2; half++) {
+            for (int r = 0; r < LANES; r++) {
+                const bits a = load_bits(in + r * P), b = load_bits(in + TILE + r * P);
+                *(bits *)(pairs + r * LANES) = half ? (a >> 16) | (b & UPPER) : (a & ~UPPER) | (b << 16);
+            }
+            transpose_square(pairs, LANES, LANES, LANES, (real *)(out + half * TILE), LANES);
+        }
+    }
+}
+
+/* What the unit's eight tiles are: all of full size. Between these two calls, in each thread. */
+INLINE void matrix_unit_on(void) {
+    static const struct {
+        uint8_t palette, start, unused[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } tiles = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+    _tile_loadconfig(&tiles);
+}
+INLINE void matrix_unit_off(void) { _tile_release(); }
+
+/* Tiles 0 to 3 are c, 4 and 5 the left factor, 6 and 7 the right one. */
+#define LEFT(part)                                          \
+    _tile_loadd(4, a + (part) * PART, 64);                  \
+    if (tall) _tile_loadd(5, a + (part) * PART + TILE, 64);
+#define RIGHT(part)                                         \
+    _tile_loadd(6, b + (part) * PART, 64);                  \
+    if (wide) _tile_loadd(7, b + (part) * PART + TILE, 64);
+#define SUM_PRODUCTS                                        \
+    _tile_dpbf16ps(0, 4, 6);                                \
+    if (wide) _tile_dpbf16ps(1, 4, 7);                      \
+    if (tall) _tile_dpbf16ps(2, 5, 6);                      \
+    if (tall && wide) _tile_dpbf16ps(3, 5, 7);
+
+/* c = a b, of one or two tiles by one or two. */
+INLINE void blocks_body(const int tall, const int wide, const int thin, long depth, const part_t *a, const part_t *b,
+                        real *c) {
+    _tile_zero(0);
+    if (wide) _tile_zero(1);
+    if (tall) _tile_zero(2);
+    if (tall && wide) _tile_zero(3);
+    for (; depth > 0; depth--, a += thin ? PART : PARTS_BLOCK, b += PARTS_BLOCK) {
+        LEFT(0) RIGHT(2) SUM_PRODUCTS
+        RIGHT(1) SUM_PRODUCTS
+        if (!thin) {
+            LEFT(1) SUM_PRODUCTS
+        }
+        RIGHT(0) SUM_PRODUCTS
+        if (!thin) {
+            LEFT(2) SUM_PRODUCTS
+            LEFT(0) SUM_PRODUCTS
+        }
+    }
+    _tile_stored(0, c, P * sizeof(real));
+    if (wide) _tile_stored(1, c + LANES, P * sizeof(real));
+    if (tall) _tile_stored(2, c + LANES * P, P * sizeof(real));
+    if (tall && wide) _tile_stored(3, c + LANES * P + LANES, P * sizeof(real));
+}
+
+/* Shapes: a (rows, depth * P), b (depth * P, columns), c = scale a b (P, P), of which rows x columns count; others are
+   written or not. Returns 0 if these are not finite: they may be wrong then.
+   Layout: a and b blocks of parts, a thin or not, c a panel.
+   Aliasing: none. */
+static __attribute__((noinline)) int multiply_blocks(long rows, long columns, int thin, long depth, const part_t *a,
+                                                     const part_t *b, real scale, real *c) {
+    const int nv = columns > LANES ? 2 : 1;
+    vec sum = {0};
+#define BLOCKS_CASE(tall, wide)                                 \
+    if (thin) blocks_body(tall, wide, 1, depth, a, b, c);       \
+    else blocks_body(tall, wide, 0, depth, a, b, c);
+    if (rows > LANES && nv == 2) { BLOCKS_CASE(1, 1) }
+    else if (rows > LANES) { BLOCKS_CASE(1, 0) }
+    else if (nv == 2) { BLOCKS_CASE(0, 1) }
+    else { BLOCKS_CASE(0, 0) }
+    for (long r = 0; r < rows; r++) {
+        for (int v = 0; v < nv; v++) {
+            const vec x = load(c + r * P + v * LANES);
+            sum += x * 0; /* columns that do not count are zero, or NaN where those that do are */
+            if (scale != 1) store(c + r * P + v * LANES, x * scale);
+        }
+    }
+    return _mm512_cmp_ps_mask((__m512)sum, (__m512)sum, _CMP_UNORD_Q) == 0;
+}
+
+#else /* never called */
+static void split_left(const real *a, long step, long rows, long wide, part_t *out) {}
+static void split_right(const real *b, long rows, long wide, part_t *out) {}
+static void split_bytes(const uint8_t *row, long width, long jump, part_t *out) {}
+static void turn_block(const part_t *in, int parts, part_t *out) {}
+static int multiply_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real scale,
+                           real *c) { return 0; }
+#define matrix_unit_on()
+#define matrix_unit_off()
+#endif
+
+#endif

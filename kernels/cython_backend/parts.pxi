@@ -1,0 +1,63 @@
+# Blocks of parts for the matrix unit, see parts.h: who writes inputs or gradients of a layer that computes by blocks
+# splits them on the way, while they are in the first-level cache.
+#
+#   x_parts    X, left     [rows / P][n_in / P]     forward
+#   xt_parts   X', left    [n_in / P][rows / P]     weight gradient
+#   dz_parts   dZ, right   [n_out / P][rows / P]    weight gradient
+#   dzt_parts  dZ', right  [rows / P][n_out / P]    input gradient, or NULL
+#
+# The weights, which change with each step, are split by who needs them.
+
+
+cdef void transpose_part(const real *a, long step, long rows, real *out) noexcept nogil:
+    """Shapes: a (rows, P), rows at most P; out (P, P), with zeros for the missing columns. Layout: rows of a are `step`
+    apart, rows of out P. Aliasing: none."""
+    cdef long s, t
+    for s in range(2):
+        for t in range(2):
+            transpose_square(a + s * LANES * step + t * LANES, step, smaller(LANES, rows - s * LANES), P,
+                             out + t * LANES * P + s * LANES, LANES)
+
+
+cdef void split_inputs(Op *op, const real *x, long step, long jump, long j0, long j1, long r0, long r1,
+                       bint turned) noexcept nogil:
+    """Rows r0..r1 of panels j0..j1 of an operation's inputs, and their transpose if `turned`.
+    Shapes: x (m, n_in). Layout: rows of x are `step` apart, its panels `jump`; r0 is a multiple of P. Aliasing: none."""
+    cdef part_t *block
+    cdef long j, p, wide
+    for j in range(j0, j1):
+        wide = smaller(P, op.n_in - j * P)
+        for p in range(r0 // P, blocks(r1, P)):
+            block = op.x_parts + (p * panels(op.n_in) + j) * PARTS_BLOCK
+            split_left(x + j * jump + p * P * step, step, smaller(P, r1 - p * P), wide, block)
+            if turned:
+                turn_block(block, 3, op.xt_parts + (j * op.row_blocks + p) * PARTS_BLOCK)
+
+
+cdef void split_gradients(Op *op, long j, long r0, long r1) noexcept nogil:
+    """Rows r0..r1 of panel j of an operation's dZ. Layout: panels of op.ld rows; r0 is a multiple of P. Aliasing: none."""
+    cdef part_t *block
+    cdef long p, wide = smaller(P, op.n_out - j * P)
+    for p in range(r0 // P, blocks(r1, P)):
+        block = op.dz_parts + (j * op.row_blocks + p) * PARTS_BLOCK
+        split_right(op.dz + (j * op.ld + p * P) * P, smaller(P, r1 - p * P), wide, block)
+        if op.dzt_parts != NULL:
+            turn_block(block, 3, op.dzt_parts + (p * panels(op.n_out) + j) * PARTS_BLOCK)
+
+
+cdef void gather_parts(Op *op, const Data *data, long start, long r0, long r1, long j0, long j1,
+                       bint turned) noexcept nogil:
+    """What split_inputs does for its rows and panels, with the bytes of the batch that begins at `start`."""
+    cdef long b, j, p, deep = panels(op.n_in), end = smaller(op.n_in, j1 * P)
+    cdef part_t *row
+    for b in range(r0, blocks(r1, P) * P):
+        row = op.x_parts + ((b // P * deep) + j0) * PART + b % P * P
+        if b < r1:
+            split_bytes(data.x8 + data_row(data, start + b) * op.n_in + j0 * P, end - j0 * P, PART, row)
+        else:
+            for j in range(j1 - j0):
+                memset(row + j * PART, 0, P * sizeof(part_t))
+    if turned:
+        for j in range(j0, j1):
+            for p in range(r0 // P, blocks(r1, P)):
+                turn_block(op.x_parts + (p * deep + j) * PART, 1, op.xt_parts + (j * op.row_blocks + p) * PART)

@@ -1,0 +1,150 @@
+"""Layers that compute by blocks on the matrix unit, beside the reference in float64.
+
+What is small computes on the vector unit: these networks and batches are not.
+"""
+
+import numpy as np
+import pytest
+from helpers import backends
+from helpers.compare import relative, same_bits
+from helpers.nets import Fit, case
+
+SPARSE = {"loss": "sparse_categorical_crossentropy", "optimizer": "adam"}
+# Odd sizes, blocks that are half empty, both kinds of layers beside each other, and what else feeds a large layer.
+NETS = {
+    "classifier": ("213 relu 401 relu drop0.5 197 relu 10 softmax", 130, 70, SPARSE),
+    "regression": ("300 161 tanh 290 sigmoid", 200, 97, {"loss": "mse", "optimizer": "rmsprop"}),
+    "narrow": ("2100 17 softmax 2100 33", 96, 64, {"loss": "mse", "optimizer": "sgd"}),
+    "normalized": ("210 230 bn gelu 190 ln silu 250 softmax 220", 140, 70, {"loss": "mse", "optimizer": "adam"}),
+    "tied": ("240 200 l2:0.01 relu al1:0.001 tied0 sigmoid", 128, 64, {"loss": "mse", "optimizer": "adam"}),
+    "limited": (
+        "222 251 max:1 noise0.1 213",
+        128,
+        80,
+        {"loss": "huber", "optimizer": "momentum", "hyper": {"momentum": 0.9}},
+    ),
+}
+
+
+@pytest.fixture
+def cython(backend):
+    if backend.NAME != "cython":
+        pytest.skip("of the cython backend")
+    if backend.instruction_set() != "amx":
+        pytest.skip(f"its engine is that for {backend.instruction_set()}")
+    return backend
+
+
+def network(name, dtype="float32", **more):
+    text, n, batch, options = NETS[name]
+    return case(text, n, batch, dtype=dtype, **{**options, **more})
+
+
+def bytes_of(c):
+    """Inputs as bytes, and the same numbers as the engine is to read them."""
+    x = np.random.default_rng(5).integers(0, 256, c.x.shape, dtype=np.uint8)
+    return x, x.astype(np.float64) * c.plan.input_scale
+
+
+def everything(backend, c, x, threads=2, poison=None):
+    fit = Fit.of(backend, c, threads=threads)
+    if poison is not None:
+        backend.poison(fit.workspace, poison)
+    batch = c.batch
+    results = [fit.loss_grad(x[:batch], c.y[:batch])[0], fit.train(x, c.y)[1], *fit.host()]
+    return [*results, fit.forward(x), fit.evaluate(x, c.y)]
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("kind", ["float", "bytes"])
+def test_nearer_to_the_exact_result_than_float32_usually_is(cython, name, kind):
+    """Within the distance that the reference in float32 itself has."""
+    more = {"input_scale": 1 / 255} if kind == "bytes" else {}
+    low, high = (network(name, dtype, **more) for dtype in ("float32", "float64"))
+    x, exact = bytes_of(low) if kind == "bytes" else (low.x, high.x)
+    batch = low.batch
+    results = []
+    for b, c, inputs in ((cython, low, x), (backends.REFERENCE, low, x), (backends.REFERENCE, high, exact)):
+        fit = Fit.of(b, c)
+        results.append((fit.loss_grad(inputs[:batch], c.y[:batch])[0], fit.forward(inputs)))
+    for got, reference, expected in zip(*results, strict=True):
+        assert relative(got, expected) <= 2 * relative(reference, expected) + 4 * np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("kind", ["float", "bytes"])
+def test_the_same_bits_on_any_threads_and_scratch(cython, name, kind):
+    c = network(name, **({"input_scale": 1 / 255} if kind == "bytes" else {}))
+    x = bytes_of(c)[0] if kind == "bytes" else c.x
+    alone = everything(cython, c, x, threads=1)
+    for threads, byte in ((2, None), (3, 0xFF), (5, 0x7F)):
+        assert same_bits(alone, everything(cython, c, x, threads=threads, poison=byte))
+
+
+def test_it_is_not_the_vector_unit(cython):
+    """Sums of 32 products are rounded at a time, so that the last bits differ."""
+    c = network("regression")
+    many = Fit.of(cython, c).forward(c.x)
+    one = np.concatenate([Fit(cython, c.plan, c.params, batch_size=1).forward(row[None]) for row in c.x])
+    assert not same_bits(many, one)
+    np.testing.assert_allclose(many, one, rtol=1e-5, atol=1e-6)
+
+
+SPECIAL = [np.inf, -np.inf, np.nan, np.finfo(np.float32).max, -3.4e38, 1e-40, 1e-30]
+
+
+@pytest.mark.parametrize("value", SPECIAL)
+@pytest.mark.parametrize("where", ["inputs", "weights"])
+def test_special_values(cython, value, where):
+    """Infinities stay infinities, and rows and columns without a special value do not notice."""
+    c = case("300 200 relu 290", 96, 96, loss="mse", optimizer="sgd", dtype="float32")
+    params, x = c.params.copy(), c.x.copy()
+    if where == "inputs":
+        x[40, 7] = value
+    else:
+        params[7 * 200 + 150] = value
+    results = []
+    for b in (cython, backends.REFERENCE):
+        fit = Fit(b, c.plan, params, batch_size=96)
+        with np.errstate(all="ignore"):
+            results.append((fit.forward(x), fit.loss_grad(x, c.y)[0]))
+    for got, expected in zip(*results, strict=True):
+        for row, wanted in zip(np.atleast_2d(got), np.atleast_2d(expected), strict=True):
+            largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=1)
+            np.testing.assert_allclose(row / largest, wanted / largest, rtol=0, atol=1e-5)  # and by kind
+
+
+@pytest.mark.parametrize("trans_a", [False, True])
+@pytest.mark.parametrize("trans_b", [False, True])
+@pytest.mark.parametrize("shape", [(64, 3000, 17), (65, 257, 300), (128, 784, 900), (321, 129, 515)])
+def test_products(cython, trans_a, trans_b, shape):
+    m, k, n = shape
+    rng = np.random.default_rng(m)
+    a, b = rng.normal(size=(m, k)).astype("f"), rng.normal(size=(k, n)).astype("f")
+    a[3, 5] = np.inf
+    exact = a.astype("d") @ b.astype("d")
+    for threads in (1, 2, 3):
+        out = np.full((m, n), np.nan, "f")
+        cython.gemm(
+            np.ascontiguousarray(a.T) if trans_a else a,
+            np.ascontiguousarray(b.T) if trans_b else b,
+            out,
+            trans_a,
+            trans_b,
+            threads,
+        )
+        assert same_bits(np.isfinite(out), np.isfinite(exact))
+        rows = np.arange(m) != 3
+        # Each product and each sum of 32 rounded once would be at most this far off; float32 alone is farther.
+        size = np.abs(a[rows].astype("d")) @ np.abs(b.astype("d"))
+        assert (np.abs(out[rows] - exact[rows]) <= 2.0**-22 * size).all()
+        assert np.array_equal(np.sign(out[3]), np.sign(exact[3]))
+
+
+def test_forward_from_the_middle(cython):
+    c = network("classifier")
+    fit = Fit.of(cython, c)
+    ops = len(c.plan.ops)
+    for first in range(1, ops):
+        hidden = fit.forward(c.x, 0, first - 1)
+        np.testing.assert_allclose(fit.forward(hidden, first, ops - 1), fit.forward(c.x), rtol=1e-5, atol=1e-5)
