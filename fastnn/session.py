@@ -19,7 +19,7 @@ SLICE_SECONDS = 0.2
 # A slow backend on a slow machine, from which the length of the first slice comes: what it computes in a second, and
 # how long it takes for a batch of nothing.
 SLOW_FLOPS = 4e9
-SLOW_BATCH_SECONDS = 3e-4
+SLOW_BATCH_SECONDS = 5e-4
 # The host's vectors are at most this old, unless fetching them would take more than a hundredth of the time.
 SYNC_SECONDS = 0.3
 SYNC_SHARE = 0.01
@@ -42,7 +42,7 @@ class Pace:
         # Three products with every weight, which have to be read and updated however few the rows are; and for every
         # output what activation, loss, noise and normalisation may take.
         outputs = float(plan.ops[:, OP_OUT].sum())
-        flops = 6.0 * (batch_size + 8) * plan.n_params + 64.0 * batch_size * outputs
+        flops = 6.0 * (batch_size + 16) * plan.n_params + 64.0 * batch_size * outputs
         self.batches = max(1, int(SLICE_SECONDS / (SLOW_BATCH_SECONDS + flops / SLOW_FLOPS)))
 
     def record(self, batches, seconds):

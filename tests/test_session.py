@@ -43,8 +43,8 @@ def pace(*sizes, batch_size):
 
 def test_the_first_slice_is_short_on_a_slow_machine():
     assert 50 <= pace(32, 64, 64, 1, batch_size=256).batches <= 100  # 10 MFLOP a batch: 0.2 s at 2.5 to 5 GFLOP/s
-    assert 500 <= pace(1, 1, batch_size=1).batches <= 1000  # however small
-    assert pace(5000, 5000, batch_size=1).batches <= 5  # the weights count, however few the rows
+    assert 200 <= pace(1, 1, batch_size=1).batches <= 500  # however small
+    assert pace(5000, 5000, batch_size=1).batches == 1  # the weights count, however few the rows
     assert pace(10_000, 10_000, batch_size=1000).batches == 1
 
 
