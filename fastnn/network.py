@@ -83,6 +83,7 @@ class Network:
         self.noise_seed = None
         self.live = None
         self._inference = None  # (plan, rows, workspace)
+        self._stale = False  # whether that has other parameters than the host
         self._training = None  # what the last fit has left to the next, see `keep`
         # A workspace belongs to one thread at a time, and predict may be called from several.
         self.lock = threading.RLock()
@@ -144,7 +145,7 @@ class Network:
     def replace(self, params, state):
         """Replace the host's vectors."""
         self.params, self.state = params, state
-        self.drop()
+        self._stale, self._training = True, None
 
     def reset_state(self, n_slots):
         """Start the optimizer afresh."""
@@ -186,6 +187,10 @@ class Network:
         if cached is None or cached[1] != rows or (same_plan and cached[0] is not plan):
             state = np.empty((plan.n_slots, len(self.params)), self.dtype)
             cached = self._inference = (plan, rows, self.workspace(plan, rows, state))
+        elif self._stale:
+            state = np.empty((cached[0].n_slots, len(self.params)), self.dtype)
+            self.backend.load(cached[2], self.params, state)
+        self._stale = False
         return cached[2]
 
     def forward(self, plan, x, first, last, out, rows=ROWS):

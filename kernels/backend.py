@@ -9,6 +9,8 @@ unless a function says so.
 `to_backend(plan, params, state, batch_size, threads)` -> workspace
     Copies params (P,) and state (S, P), both real, into the backend's own layout, and allocates all scratch for batches
     of up to `batch_size` rows, on at most `threads` threads. A workspace belongs to one Python thread at a time.
+`load(workspace, params, state)`
+    Copies other params and state into a workspace.
 `to_host(workspace, params, state)`
     Writes the current parameters and state into the flat vectors given.
 `retune(workspace, plan)`
@@ -56,6 +58,7 @@ Results do not depend on the number of threads, bit for bit, nor on how an epoch
 
 FUNCTIONS = (
     "to_backend",
+    "load",
     "to_host",
     "retune",
     "poison",

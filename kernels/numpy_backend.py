@@ -99,6 +99,11 @@ def to_backend(plan, params, state, batch_size, threads):
     return Workspace(plan, params.copy(), state.copy(), batch_size)
 
 
+def load(workspace, params, state):
+    workspace.params[...] = params
+    workspace.state[...] = state
+
+
 def to_host(workspace, params, state):
     params[...] = workspace.params
     state[...] = workspace.state

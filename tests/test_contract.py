@@ -299,6 +299,23 @@ def test_other_penalties_in_the_same_workspace(backend, dtype):
     assert not same_bits(fit.loss_grad(first.x[:9], first.y[:9])[0], gradient)
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_other_numbers_in_the_same_workspace(name, backend, dtype):
+    """`load` leaves a workspace as `to_backend` makes one."""
+    c = make(name, dtype)
+    fit = Fit.of(backend, c)
+    fit.train(c.x, c.y, c.weights)
+    params, state = fit.host()
+    fit.train(c.x, c.y, c.weights, step=7)
+    backend.load(fit.workspace, params, state)
+    other = Fit(backend, c.plan, params, state, batch_size=c.batch)
+    results = [
+        (f.forward(c.x), f.evaluate(c.x, c.y, c.weights), f.train(c.x, c.y, c.weights, step=3)[1], *f.host())
+        for f in (fit, other)
+    ]
+    assert same_bits(*results)
+
+
 def test_two_workspaces_are_separate(backend, dtype):
     c, d = make("classifier", dtype), make("regression", dtype)
     expected = every_result(backend, c)

@@ -206,6 +206,19 @@ def test_nobody_can_write_past_the_workspace():
     assert not (weights[0] == m.get_weights()[0]).any()
 
 
+def test_validation_goes_on_in_one_workspace(backend):
+    m = classifier(backend.NAME)
+    made = count(m, "to_backend")
+    seen = []
+    see = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(copy.deepcopy(m).evaluate(X, Y)))
+    history = m.fit(X, Y, epochs=4, validation_data=(X, Y), callbacks=[see]).history
+    assert len(made) == 2  # one to train in, one to evaluate in
+    assert list(zip(history["val_loss"], history["val_accuracy"], strict=True)) == [tuple(pair) for pair in seen]
+    m.set_weights([w * 2 for w in m.get_weights()])
+    np.testing.assert_array_equal(m.predict(X), copy.deepcopy(m).predict(X))
+    assert len(made) == 2
+
+
 # ------------------------------------------------------------------------------------------ weights to the host
 
 

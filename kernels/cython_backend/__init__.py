@@ -119,8 +119,12 @@ class Workspace:
 
 def to_backend(plan, params, state, batch_size, threads):
     workspace = Workspace(plan, batch_size, threads)
-    workspace.engine.load(address(params), address(state), plan.n_params)
+    load(workspace, params, state)
     return workspace
+
+
+def load(workspace, params, state):
+    workspace.engine.load(address(params), address(state), workspace.plan.n_params)
 
 
 def to_host(workspace, params, state):

@@ -66,8 +66,12 @@ def _outputs(workspace, out, activation):
 
 def to_backend(plan, params, state, batch_size, threads):
     workspace = _workspace(plan, batch_size, threads)
-    workspace.pack(params, state)
+    load(workspace, params, state)
     return workspace
+
+
+def load(workspace, params, state):
+    workspace.pack(params, state)
 
 
 def to_host(workspace, params, state):
