@@ -78,6 +78,7 @@ cdef class Engine:
                 at = op.moving + (2 * op.moving_jump if op.code == BATCH_NORM else 0)
             if op.code == DENSE or is_norm(op):
                 net.first_trained = min(net.first_trained, i)
+        net.rows_together = P if any([net.ops[i].by_blocks for i in range(net.n_ops)]) else ROWS_TOGETHER
         net.packed = at
         net.n_params, net.whole_gradient = plan.n_params, plan.whole_gradient
         net.clip_value, net.clip_global = plan.clip[0], plan.clip[2] > 0

@@ -20,21 +20,21 @@ cdef enum:
 cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump, long m, bint training, long id,
                           long n) noexcept nogil:
     """Shapes: x (m, n_in), W (n_in, n_out), y (m, n_out), this thread's share. What follows the product, up to the loss
-    where that is possible, is done to ROWS_TOGETHER rows at a time, while they are in the first-level cache.
+    where that is possible, is done to `rows_together` rows at a time, while they are in the first-level cache.
     Layout: panels; rows of x are `step` apart, its panels `jump`, so that x can be a plain matrix as well.
     Aliasing: none; y holds the partial sums."""
-    cdef long height = max(1, L2_BLOCK // (op.n_in * <long> sizeof(real) * ROWS_TOGETHER)) * ROWS_TOGETHER
+    cdef long height = max(1, L2_BLOCK // (op.n_in * <long> sizeof(real) * net.rows_together)) * net.rows_together
     cdef long part, r, j, block, k, i, first, end, depth, low, high, groups, rows
     cdef const real *w
     cdef real *y
     for part in range(blocks(m, height)):
         r = part * height
-        groups = blocks(smaller(height, m - r), ROWS_TOGETHER)
+        groups = blocks(smaller(height, m - r), net.rows_together)
         next_phase(net.shares, id)
         while take_jobs(net.shares, panels(op.n_out) * groups, groups, 2, id, n, &low, &high):
             j = low // groups
-            first = r + low % groups * ROWS_TOGETHER
-            end = smaller(first + (high - low) * ROWS_TOGETHER, m)
+            first = r + low % groups * net.rows_together
+            end = smaller(first + (high - low) * net.rows_together, m)
             w = net.w + op.w + j * op.n_in * P
             y = op.y + j * op.ld * P
             for block in range(blocks(op.n_in, K_BLOCK)):
@@ -45,8 +45,8 @@ cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump,
                     tile_natural(smaller(MR, end - i), vectors(op.n_out - j * P), depth, x + k // P * jump + i * step, step,
                                  jump, w + k * P, y + i * P, k > 0)
                     i += MR
-                    if k + depth == op.n_in and (i % ROWS_TOGETHER == 0 or i >= end):
-                        rows = (i - 1) // ROWS_TOGETHER * ROWS_TOGETHER
+                    if k + depth == op.n_in and (i % net.rows_together == 0 or i >= end):
+                        rows = (i - 1) // net.rows_together * net.rows_together
                         finish_forward(net, op, j, rows, smaller(i, end), training)
                         if training and net.loss_in_columns and op == &net.ops[net.n_ops - 1]:
                             loss_panel(net, op, j, rows, smaller(i, end), m, id)

@@ -308,11 +308,11 @@ cdef void choose_loss(Net *net, const Data *data, bint training, long n) noexcep
 
 
 cdef void loss_panel(Net *net, Op *op, long j, long r0, long r1, long m, long id) noexcept nogil:
-    """Rows r0..r1, at most ROWS_TOGETHER, of panel j of the last operation's output against their targets: the sum of
+    """Rows r0..r1, at most rows_together, of panel j of the last operation's output against their targets: the sum of
     their losses, weighted, into net.part_loss, and the gradient of the batch's mean into its dz, back to the
     pre-activation. Layout: panels of net.ld rows. Aliasing: none."""
     cdef const real *targets = net.t
-    cdef real v[ROWS_TOGETHER * P]
+    cdef real v[(ROWS_TOGETHER + P) * P]
     cdef real sums[P]
     cdef real share = output_share(net.loss, op.n_out), weight
     cdef double total = 0
@@ -332,5 +332,5 @@ cdef void loss_panel(Net *net, Op *op, long j, long r0, long r1, long m, long id
             sums[c] += v[b * P + c]
     for c in range(smaller(P, op.n_out - j * P)):
         total += sums[c]
-    net.part_loss[j * blocks(net.capacity, ROWS_TOGETHER) + r0 // ROWS_TOGETHER] = total * share
+    net.part_loss[j * blocks(net.capacity, net.rows_together) + r0 // net.rows_together] = total * share
     finish_backward(op, j, r0, r1)

@@ -234,6 +234,7 @@ cdef struct Net:
     bint tied             # whether any operation has a source
     long n_params
     long capacity         # rows of a batch
+    long rows_together    # see ROWS_TOGETHER
     long ld               # rows of a panel
     long threads
     Op *ops
@@ -256,7 +257,7 @@ cdef struct Net:
     bint loss_in_columns  # whether, in this call, who computes outputs goes on to their loss: see loss_panel
     bint reproduces       # whether, in this call, the targets are the inputs, and every thread has them
     bint weighted         # whether, in this call, rows have weights
-    double *part_loss     # [n_out / P][rows / ROWS_TOGETHER], where loss_in_columns
+    double *part_loss     # [n_out / P][rows / rows_together], where loss_in_columns
     double *penalty       # see sum_penalties
     real *gradient        # (n_params,), where whole_gradient
     double *squares       # see square_sums
@@ -400,7 +401,7 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     net.w_parts_size = deepest * PARTS_BLOCK
     net.w_parts = <part_t *> carve(&used, base, net.threads * net.w_parts_size * sizeof(part_t))
     net.dxt = <real *> carve(&used, base, mp * widest * one)
-    net.part_loss = <double *> carve(&used, base, panels(net.ops[net.n_ops - 1].n_out) * blocks(m, ROWS_TOGETHER)
+    net.part_loss = <double *> carve(&used, base, panels(net.ops[net.n_ops - 1].n_out) * blocks(m, net.rows_together)
                                      * sizeof(double))
     net.shares = <share_t *> carve(&used, base, net.threads * sizeof(share_t))
     net.penalty = <double *> carve(&used, base, all_panels * sizeof(double))

@@ -95,6 +95,7 @@ def gemm(uintptr_t pool, uintptr_t a, uintptr_t b, uintptr_t out, long m, long k
     memset(&p, 0, sizeof(p))
     p.op.code, p.op.n_in, p.op.n_out, p.op.flat_b, p.m = DENSE, k, n, -1, m
     p.op.by_blocks = by_blocks(k, n, m)
+    p.net.rows_together = ROWS_TOGETHER
     p.op.ld = panel_rows(panels(m) * P if p.op.by_blocks else m)
     p.a, p.b, p.op.plain, p.trans_b = <const real *> a, <const real *> b, <real *> out, trans_b
     while True:

@@ -55,9 +55,9 @@ typedef float real;
 #else
 #define MATRIX_UNIT 0
 #endif
-/* Threads that share out rows take multiples of this: of a tile, of a square to transpose and of a block for the matrix
-   unit, so that none is ever cut where one thread alone would not cut it. */
-#define ROWS_TOGETHER (MATRIX_UNIT ? P : MR == 8 ? LANES : 3 * LANES)
+/* Threads that share out rows take multiples of this, of a tile and of a square to transpose, so that neither is ever
+   cut where one thread alone would not cut it; where any layer computes by blocks, multiples of P. */
+#define ROWS_TOGETHER (MR == 8 ? LANES : 3 * LANES)
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
