@@ -379,6 +379,8 @@ def test_info(here, capsys):
         )
     assert re.search(rf'^  "auto" is +{fastnn.kernels.get_backend().NAME}', out, re.M)
     assert re.search(r"^threads +\d+: ", out, re.M)
+    if fastnn.kernels.backend_status()["numba"] is None:
+        assert re.search(r"^numba backend\n  in use +vectors of \d+ float32", out, re.M)
 
 
 def test_info_says_why(here, capsys, monkeypatch):

@@ -263,7 +263,7 @@ assert np.abs(results[0] - results[1]).max() < 1e-4
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 def test_every_width_of_vectors(lanes):
     """Products and training agree with the reference for the tiles of other machines, as far as this one runs them."""
-    features = importlib.import_module(f"{nb.__name__}.microkernel").FEATURES
+    features = importlib.import_module(f"{nb.__name__}.processor").FEATURES
     needed = {4: None, 8: "avx2", 16: "avx512f"}[lanes]
     if needed and needed not in features:
         pytest.skip(f"this CPU has no {needed}")

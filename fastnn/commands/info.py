@@ -51,6 +51,8 @@ def _print_backends():
         print(f'  "auto" is    {kernels.get_backend().NAME}{", as FASTNN_BACKEND says" if wish else ""}')
     except (ValueError, ImportError) as error:
         print(f'  "auto" fails: {error}')
+    if status["numba"] is None:
+        print(f"\nnumba backend\n  in use             {kernels.get_backend('numba').instruction_set()}")
     try:
         from ..kernels.cython_backend import _pool
     except ImportError:

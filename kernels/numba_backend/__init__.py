@@ -1,11 +1,11 @@
 """The Numba backend: the whole contract in Numba, with its own matrix product, for machines without a C compiler.
 
-Reading order: `layout` (where everything lies), `microkernel` (the register tile), `matmul` (loops of tiles),
-`activations`, `losses`, `optimizers` (the compiled twins of the tables), `batch` (rows in and out), `step` (forward and
-backward), `weights` (their gradients and updates), `penalties`, `noise`, `normalization` and `tied` (what the name
-says), `engine` (the loop over batches), `link` (which of all this a network needs), `cache` (how it is compiled, and
-kept on disk), `threads` (the team), `contract` (what the package exports), `probes` (single routines, for tests and
-benchmarks).
+Reading order: `layout` (where everything lies), `processor` (what there is to compute with), `microkernel` (the
+register tile), `matmul` (loops of tiles), `matrix_unit` (products on it), `activations`, `losses`, `optimizers` (the
+compiled twins of the tables), `batch` (rows in and out), `step` (forward and backward), `weights` (their gradients and
+updates), `penalties`, `noise`, `normalization` and `tied` (what the name says), `engine` (the loop over batches),
+`link` (which of all this a network needs), `cache` (how it is compiled, and kept on disk), `threads` (the team),
+`contract` (what the package exports), `probes` (single routines, for tests and benchmarks).
 
 Compiled code is entered by every thread of a team of our own, so Numba's threading layers are neither used nor
 chosen: it is safe from several Python threads and after a fork, whatever the layer. Compiling takes some seconds,
@@ -39,6 +39,7 @@ from .contract import (
     train,
     update,
 )
+from .processor import instruction_set
 
 NAME = "numba"
 
@@ -51,6 +52,7 @@ __all__ = [
     "forward",
     "gemm",
     "load",
+    "instruction_set",
     "loss",
     "loss_grad",
     "normal_noise",

@@ -11,9 +11,10 @@ import numpy as np
 
 from .cache import inline, jit, routine
 from .intrinsics import at, call, cast, outlined, pointer, prefetch, value_of, view
-from .layout import CACHE_LINE, COPIES, INT32, UINT8
+from .layout import BLOCK_PARTS, CACHE_LINE, COPIES, INT32, SIDE, UINT8
 from .matmul import blocks, share
-from .microkernel import ROWS, VECTORS, read_vector, vector_size
+from .microkernel import read_vector, vector_size
+from .processor import ROWS, VECTORS
 from .threads import barrier
 
 # What a job is; the first three differ in what they do with a gradient.
@@ -38,9 +39,23 @@ def private(like, job, team):
 
 
 @inline
-def gathered(like, job, team):
+def private_parts(like, job, team):
+    """What this thread has for itself where products are made of parts: the parts of a panel, a panel, and a block."""
+    parts = at(pointer(like, job.scratch), job.private + team[0] * job.private_step + job.private_parts)
+    panel = at(parts, job.deepest * BLOCK_PARTS)
+    return parts, panel, at(panel, job.deepest * SIDE * SIDE)
+
+
+@inline
+def _gathers_all(op, team):
+    """Whether each thread gathers the whole batch for itself, for this operation: not if it is split by all of them."""
+    return team[1] <= COPIES and op.x_parts < 0
+
+
+@inline
+def gathered(like, job, op, team):
     """Where `gather` puts the rows for this thread."""
-    return at(pointer(like, job.scratch), job.gathered + (team[0] * job.copy_step if team[1] <= COPIES else 0))
+    return at(pointer(like, job.scratch), job.gathered + (team[0] * job.copy_step if _gathers_all(op, team) else 0))
 
 
 @inline
@@ -107,16 +122,16 @@ def put_row(like, row, high, panel, i, n, place):
 
 @routine
 def gather(like, job, op, start, rows, high, team):
-    """Rows `start`.. of the order into panels. Few threads copy the whole batch each.
+    """Rows `start`.. of the order into panels. Few threads copy the whole batch each where they all read it.
 
     Shapes: x (any, n_in), `gathered` (rows, n_in).
     Layout: x contiguous.
     Aliasing: none.
     """
     outlined()
-    own = team[1] <= COPIES
+    own = _gathers_all(op, team)
     first, last = (0, rows) if own else own_rows(like, rows, team)
-    place, panel = gathered(like, job, team), op.panel_in
+    place, panel = gathered(like, job, op, team), op.panel_in
     for i in range(first, last):
         if i + AHEAD < last:
             _fetch_row(job, op.n_in, start + i + AHEAD)

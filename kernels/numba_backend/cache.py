@@ -22,7 +22,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.compiler_lock import global_compiler_lock
 
 from .layout import JOB, OP
-from .microkernel import VARIANT
+from .processor import VARIANT
 
 # Arrays here own nothing, so that nothing counts references to them.
 _OPTIONS = {"error_model": "numpy", "boundscheck": False, "_nrt": False}
@@ -145,7 +145,7 @@ def _kind(name, real):
         return real
     if name in ("threshold", "stddev", "l1", "l2", "limit", "decay"):
         return types.float64
-    if name in ("a", "b", "c", "s", "p", "x", "constants"):
+    if name in ("a", "b", "c", "s", "p", "x", "spare", "constants"):
         return types.CPointer(real)
     if name in ("z", "y", "t", "d", "g", "w", "m", "v", "gradient", "scratch", "numbers"):
         return types.Array(real, 1, "C")

@@ -6,9 +6,24 @@ from .. import dropout
 from ..losses import LOSSES
 from ..memory import address
 from ..plan import RATE_KERNEL_L2
-from . import engine, link, noise, optimizers, probes
+from . import engine, link, matrix_unit, noise, optimizers, probes
 from .batch import output
-from .layout import INT32, OP, REAL, UINT8, aligned, new_job, private_size, round_up
+from .layout import (
+    DEPTH,
+    INT32,
+    OP,
+    REAL,
+    SIDE,
+    UINT8,
+    aligned,
+    by_parts,
+    new_job,
+    parts_size,
+    private_parts_size,
+    private_size,
+    round_up,
+    tall_parts,
+)
 from .layout import workspace as _workspace
 from .matmul import multiply
 from .microkernel import lanes, panel
@@ -149,8 +164,9 @@ def _signed(seed):
     return (seed + 2**63) % 2**64 - 2**63
 
 
-def _probe(routine, dtype, threads=1, scratch_size=0, widest=1, **wishes):
-    step = round_up(private_size(widest, dtype.itemsize), 16)
+def _probe(routine, dtype, threads=1, scratch_size=0, widest=1, deepest=0, **wishes):
+    parts = round_up(private_size(widest, dtype.itemsize), 16)
+    step = parts + round_up(private_parts_size(deepest), 16)
     size = (scratch_size + threads * step) * dtype.itemsize
     try:
         job, scratch = _spare.pop()
@@ -159,19 +175,26 @@ def _probe(routine, dtype, threads=1, scratch_size=0, widest=1, **wishes):
     if scratch.size < size:
         scratch = aligned(size, np.dtype(np.uint8))
     wishes |= {"scratch": address(scratch), "private": scratch_size, "private_step": step}
+    wishes |= {"private_parts": parts, "deepest": deepest}
     _call(routine, dtype, job, _NO_OPS, threads, **wishes)
     _spare[:] = [(job, scratch)]
 
 
 def gemm(a, b, out, trans_a, trans_b, threads):
     (m, n), k = out.shape, a.shape[0 if trans_a else 1]
+    wishes = {
+        "a": address(a), "b": address(b), "out": address(out), "m": m, "k": k, "n": n, "trans_a": trans_a,
+        "trans_b": trans_b, "itemsize": a.itemsize, "multiply": multiply.address(a.dtype),
+    }  # fmt: skip
+    if by_parts(k, n, m, a.dtype):
+        wishes |= {name: getattr(matrix_unit, name).address(a.dtype) for name in ("split_panel", "multiply_parts")}
+        deep = min(k, DEPTH)
+        size = round_up(parts_size(min(round_up(m, SIDE), tall_parts(deep)), deep), 16)
+        _probe(probes.product_parts, a.dtype, threads, threads * size, deepest=-(-deep // SIDE), right=size, **wishes)
+        return
     count = lanes(a.itemsize)
     right, left = round_up(n, panel(n, count)) * k, round_up(m, panel(m, count)) * k if trans_a else 0
-    _probe(
-        probes.product, a.dtype, threads, round_up(right + left, 16), multiply=multiply.address(a.dtype),
-        a=address(a), b=address(b), out=address(out), m=m, k=k, n=n, trans_a=trans_a, trans_b=trans_b, right=right,
-        itemsize=a.itemsize,
-    )  # fmt: skip
+    _probe(probes.product, a.dtype, threads, round_up(right + left, 16), right=right, **wishes)
 
 
 def _rows(z, out, **wishes):

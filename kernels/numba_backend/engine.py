@@ -9,6 +9,7 @@ from .batch import EVALUATE, FORWARD, LOSS_GRAD, TRAIN, UPDATE, add_up, gathered
 from .cache import Entry, routine
 from .intrinsics import FLUSH, at, call, float_state, outlined, pointer, set_float_state, value_of
 from .matmul import blocks
+from .matrix_unit import begin_tiles, end_tiles
 from .optimizers import CONSTANTS
 
 
@@ -21,7 +22,7 @@ def run(like, job, ops, team):
         start, now, finite = batches * job.batch, job.step + batches, True
         rows = min(job.batch, job.n - start)
         high = blocks(rows, job.row_step) * job.row_step
-        x = gathered(like, job, team)
+        x = gathered(like, job, ops[job.first], team)
         if job.mode != UPDATE:
             call(job.gather, (like, job, ops[job.first], start, rows, high, team))
             call(job.forward, (like, job, ops, x, rows, high, now, team))
@@ -77,10 +78,14 @@ def _enter(like, address, jobs, ops, thread):
     """
     job = jobs[0]
     team = np.int64(thread), job.threads
-    state = float_state()
+    state, tiles = float_state(), job.deepest > 0
     set_float_state(state | FLUSH)
+    if tiles:
+        begin_tiles()
     call(address, (like, job, ops, team))
     wait(job, team)
+    if tiles:
+        end_tiles()
     set_float_state(state)
 
 

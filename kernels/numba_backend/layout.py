@@ -40,7 +40,8 @@ from ..plan import (
     TIED,
     Plan,
 )
-from .microkernel import LANES, ROWS, VECTORS, lanes, panel
+from .microkernel import lanes, panel
+from .processor import LANES, MATRIX_UNIT, ROWS, VECTORS
 
 
 def _record(integers, reals, *others):
@@ -52,17 +53,20 @@ ROUTINES = """
     gather forward multiply rowwise_forward drop_rows noise_rows loss loss_row output output_activation
     rows_backward rowwise_backward finish_backward backward input_gradients weight_gradients apply decay_weights
     activate_row add_activities sum_penalties total_penalty add_slope sum_squares clip_factor clip_values constrain
-    add_tied refresh_tied normalize hand_down_norm norm_weights
+    add_tied refresh_tied normalize hand_down_norm norm_weights multiply_parts split_inputs split_panel split_rows
+    input_gradients_parts
 """
 
 # One record an operation. `panel_in` and `panel` are the widths of the panels of its inputs and of its outputs.
 # Offsets count elements: w, b in the packed vectors, flat_* in the flat ones (-1: none), the others in the scratch.
 # z holds the pre-activation, y the output (in the same place where there is no activation), d the gradient by z, turned
-# its transpose (-1: nobody needs it). W has w_rows rows and room for `deep`; a gamma has 1. At `moving` are the moving
-# means, moving_jump further on the variances; `statistics` is the address of what `normalization` keeps.
+# its transpose (-1: nobody needs it). Where products are made on the matrix unit, x_parts are those of the transpose of
+# the inputs (elsewhere -1) and d_parts those of d (-1: nobody needs them). W has w_rows rows and room for `deep`; a
+# gamma has 1. At `moving` are the moving means, moving_jump further on the variances; `statistics` is the address of
+# what `normalization` keeps.
 OP = _record(
     "code n_in n_out panel_in panel rowwise w b flat_w flat_b y z d turned threshold penalized first_panel source "
-    "activate activate_grad w_rows deep moving moving_jump flat_moving statistics groups",
+    "x_parts d_parts activate activate_grad w_rows deep moving moving_jump flat_moving statistics groups",
     "alpha scale kernel_l1 kernel_l2 bias_l1 bias_l2 activity_l1 activity_l2 min_norm max_norm non_negative "
     "gaussian_noise gaussian_dropout kernel_decay bias_decay epsilon momentum",
 )
@@ -74,7 +78,8 @@ JOB = _record(
     "mode threads done barrier n_ops lowest labels sgd n_metrics metrics packed params state itemsize "
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
     "numbers count sums gradient seed step first last out a b m k trans_a trans_b right code zeros "
-    "penalty penalized constrained whole squares clip_global tied tied_gradient" + ROUTINES,
+    "penalty penalized constrained whole squares clip_global tied tied_gradient "
+    "parts deepest private_parts" + ROUTINES,
     "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
     ("meeting", np.int64, 16),
 )
@@ -88,6 +93,12 @@ GROUP_NUMBERS = 5
 # Rows of scratch that a thread has for itself.
 SPARE_ROWS = 4
 CACHE_LINE, _LARGE_PAGE = 64, 1 << 21
+# Bytes of a left factor that stay in a second-level cache while panels of the right one go by.
+L2_BLOCK = 1 << 20
+# Depth that products on the matrix unit are summed over at a time, so that many rows of a left factor stay there.
+DEPTH = 1024
+# Blocks of the matrix unit: rows and columns, and float32 numbers of room that one takes in parts.
+SIDE, BLOCK_PARTS = 32, 3 * 32 * 32 // 2
 # Squares that are summed at a time: always the same, so that threads do not matter.
 NORM_BLOCK = 8192
 
@@ -136,6 +147,26 @@ class _Space:
         return start
 
 
+def by_parts(n_in, n_out, rows, dtype):
+    """Whether a product of these sizes is made on the matrix unit: not if most of the blocks would be padding."""
+    return MATRIX_UNIT and dtype == np.float32 and min(n_in, n_out) > LANES and rows >= LANES
+
+
+def parts_size(rows, columns):
+    """Float32 numbers of room that the parts of a matrix take."""
+    return -(-rows // SIDE) * -(-columns // SIDE) * BLOCK_PARTS
+
+
+def tall_parts(depth):
+    """Rows of a left factor in parts, whole blocks of them, that stay in a second-level cache."""
+    return max(1, L2_BLOCK // ((depth + SIDE - 1) // SIDE * BLOCK_PARTS * 4)) * SIDE
+
+
+def private_parts_size(deepest):
+    """Float32 numbers of room that a thread has for panels of so many blocks; see `batch.private_parts`."""
+    return deepest * (BLOCK_PARTS + SIDE * SIDE) + (SIDE + ROWS) * SIDE
+
+
 def _operations(plan, batch_size, packed, scratch):
     """The OP records of a plan, with room taken for all they need."""
     itemsize = plan.dtype.itemsize
@@ -163,12 +194,17 @@ def _operations(plan, batch_size, packed, scratch):
             op["code"], op["source"], op["flat_w"] = DENSE, plan.source_of(i), copied
             copied += n_in * n_out
         wide = round_up(n_out, int(op["panel"]))
-        op["turned"] = -1
+        op["turned"] = op["x_parts"] = op["d_parts"] = -1
         if op["code"] == DENSE:
-            op["w_rows"], op["deep"] = n_in, round_up(n_in, ROWS)
+            in_parts = by_parts(n_in, n_out, batch_size, plan.dtype)
+            op["w_rows"], op["deep"] = n_in, round_up(n_in, SIDE if in_parts else ROWS)
             op["w"] = packed.take(int(op["deep"]) * wide)
             op["b"] = packed.take(wide)  # zeros where there is none
-            if trained:
+            if in_parts:
+                op["x_parts"] = scratch.take(parts_size(batch_size, n_in))
+            if trained and in_parts:
+                op["d_parts"] = scratch.take(parts_size(batch_size, n_out))
+            elif trained:
                 # Panels of a narrower batch may pad more, by less than a panel.
                 op["turned"] = scratch.take((high + VECTORS * count) * wide)
         elif op["code"] != ELEMENTWISE:
@@ -253,7 +289,13 @@ def workspace(plan, batch_size, threads):
     job["copy_step"] = round_up(padded_rows(batch_size, itemsize) * inputs, line)
     job["gathered"] = scratch.take(int(job["copy_step"][0]) * (threads if threads <= COPIES else 1))
     job["widest"] = widest
-    job["private_step"] = round_up(private_size(widest, itemsize), line)
+    made_of_parts = ops[ops["x_parts"] >= 0]
+    deepest = 0
+    if len(made_of_parts):
+        deepest = -(-max(batch_size, *made_of_parts["n_in"].tolist(), *made_of_parts["n_out"].tolist()) // SIDE)
+        job["parts"] = scratch.take(parts_size(batch_size, int(made_of_parts["n_in"].max())))
+    job["deepest"], job["private_parts"] = deepest, round_up(private_size(widest, itemsize), line)
+    job["private_step"] = job["private_parts"] + round_up(private_parts_size(deepest), line)
     job["private"] = scratch.take(int(job["private_step"][0]) * threads)
     params = aligned(packed.size, plan.dtype)
     state = aligned(packed.size * plan.n_slots, plan.dtype).reshape(plan.n_slots, packed.size)

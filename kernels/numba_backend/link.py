@@ -4,7 +4,20 @@ from ..activations import ACTIVATIONS
 from ..losses import LOSSES, METRICS
 from ..optimizers import OPTIMIZERS
 from ..plan import OP_ACTIVATION
-from . import activations, batch, losses, matmul, noise, normalization, optimizers, penalties, step, tied, weights
+from . import (
+    activations,
+    batch,
+    losses,
+    matmul,
+    matrix_unit,
+    noise,
+    normalization,
+    optimizers,
+    penalties,
+    step,
+    tied,
+    weights,
+)
 from .batch import FORWARD, LOSS_GRAD, TRAIN, UPDATE
 
 
@@ -28,6 +41,9 @@ def link(workspace, mode):
     needed, normalizing = {}, ops["groups"].any()
     if mode != UPDATE:
         needed |= {"gather": batch.gather, "forward": step.forward, "multiply": matmul.multiply}
+        if (ops["x_parts"] >= 0).any():
+            needed |= {"split_inputs": step.split_inputs, "split_panel": matrix_unit.split_panel}
+            needed["multiply_parts"] = matrix_unit.multiply_parts
         if ops["rowwise"].any():
             needed["rowwise_forward"] = step.rowwise_forward
         if normalizing:
@@ -45,6 +61,8 @@ def link(workspace, mode):
     if mode <= LOSS_GRAD:
         names = "rows_backward finish_backward input_gradients"
         needed |= {name: getattr(step, name) for name in names.split()}
+        if (ops["d_parts"] >= 0).any():
+            needed |= {"split_rows": matrix_unit.split_rows, "input_gradients_parts": step.input_gradients_parts}
         if ops["rowwise"].any():
             needed["rowwise_backward"] = step.rowwise_backward
         if (ops["threshold"] >= 0).any():

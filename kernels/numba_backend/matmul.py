@@ -4,14 +4,16 @@ A thread's share depends on the number of threads, what is computed for a tile d
 always whole and in one order.
 """
 
+from . import layout
 from .cache import inline, jit, routine
-from .intrinsics import at, outlined, view
-from .microkernel import ROWS, panel, read_vector, tile, turn, vector_size
+from .intrinsics import at, outlined, prefetch, view
+from .microkernel import panel, read_vector, tile, turn, vector_size
+from .processor import ROWS
 
-# Bytes of a left factor that stay in a second-level cache while panels of the right one go by.
-L2_BLOCK = 1 << 20
+panel_of, tall_parts = jit(panel), jit(layout.tall_parts)
 
-panel_of = jit(panel)
+# Rows of the caller's matrix that are on their way from memory while one is copied.
+AHEAD = 16
 
 
 @inline
@@ -29,7 +31,7 @@ def share(n, team):
 @inline
 def tall(depth, itemsize):
     """Rows of a left factor, whole tiles of them, that stay in a second-level cache."""
-    return max(4, L2_BLOCK // (depth * itemsize * ROWS)) * ROWS
+    return max(4, layout.L2_BLOCK // (depth * itemsize * ROWS)) * ROWS
 
 
 @inline
@@ -75,11 +77,16 @@ def pack(source, row, step, depth, n, width, j, panels):
     Aliasing: none.
     """
     outlined()
-    columns, factor = min(width, n - j * width), view(source, 1)[0]
-    for d in range(depth):
+    columns, factor, lanes = min(width, n - j * width), view(source, 1)[0], vector_size(source)
+    turned = depth // lanes * lanes if row == 1 and columns == width else 0
+    for d in range(0, turned, lanes):
+        for c in range(0, width, lanes):
+            turn(at(source, d + (j * width + c) * step), step, at(panels, (j * depth + d) * width + c), width)
+    for d in range(turned, depth):
         place, first = at(panels, (j * depth + d) * width), at(source, d * row + j * width * step)
         if step == 1 and columns == width:
-            for c in range(0, width, vector_size(source)):
+            for c in range(0, width, lanes):
+                prefetch(at(first, AHEAD * row + c))
                 read_vector(at(first, c), factor, at(place, c))
             continue
         line, part = view(place, columns), view(first, (columns - 1) * step + 1)

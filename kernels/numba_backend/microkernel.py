@@ -17,30 +17,13 @@ the walk goes on `jump` after where the chunk began. Rows beyond `rows` repeat t
 The sums begin with the rows of S, `start_step` apart: a bias (0 apart), zeros, or C itself.
 """
 
-import os
-
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
-from numba.core.codegen import get_host_cpu_features
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .intrinsics import I32, I64, X86
-
-
-def _features():
-    # Numba's own idea of the CPU, which its settings can narrow.
-    names = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
-    return {name[1:] for name in names.split(",") if name.startswith("+")}
-
-
-FEATURES = _features()
-FMA = "fma" in FEATURES or not X86
-# float32 numbers in a vector. The variable lets one machine test the tiles of others.
-LANES = int(os.environ.get("FASTNN_NUMBA_LANES") or (16 if "avx512f" in FEATURES else 8 if "avx2" in FEATURES else 4))
-ROWS, VECTORS = (8, 3) if LANES == 16 else (6, 2) if X86 else (8, 2)
-# Everything that is compiled into the code besides its source.
-VARIANT = f"{LANES}x{ROWS}x{VECTORS}" + ("" if FMA else "-nofma")
+from .intrinsics import I32, I64
+from .processor import FMA, LANES, MATRIX_UNIT, ROWS, VECTORS
 
 
 def lanes(itemsize):
@@ -49,8 +32,11 @@ def lanes(itemsize):
 
 
 def panel(n, lanes):
-    """Width of the panels that a matrix of n columns lies in: the widest that hardly pads, or what pads least."""
+    """Width of the panels that a matrix of n columns lies in: the widest that hardly pads, or what pads least; for the
+    matrix unit two vectors."""
     vectors = (n + lanes - 1) // lanes
+    if MATRIX_UNIT and lanes == LANES:
+        return min(vectors, 2) * lanes
     best, least = 1, vectors
     for width in range(VECTORS, 0, -1):
         padded = (vectors + width - 1) // width * width

@@ -11,7 +11,6 @@ from .cache import inline, jit, routine
 from .intrinsics import at, cast, outlined, pointer, view
 from .layout import NORM_BLOCK
 from .matmul import blocks, share
-from .microkernel import ROWS
 
 
 @jit
@@ -108,7 +107,7 @@ def constrain(like, job, ops, team):
     for number in range(job.n_ops):
         op = ops[number]
         if op.max_norm > 0.0 or op.non_negative != 0.0:
-            panel, deep = op.panel, blocks(op.n_in, ROWS) * ROWS
+            panel, deep = op.panel, op.deep
             first, last = share(blocks(op.n_out, panel), team)
             for j in range(first, last):
                 w = view(at(params, op.w + j * deep * panel), op.n_in * panel)

@@ -5,10 +5,12 @@
 
 import numpy as np
 
-from .batch import LABEL, private, wait
-from .cache import routine
+from .batch import LABEL, private, private_parts, wait
+from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, value_of, view
-from .matmul import blocks, pack, panel_of, share, tall
+from .layout import BLOCK_PARTS, DEPTH, SIDE
+from .matmul import blocks, pack, panel_of, share, tall, tall_parts
+from .matrix_unit import split_left
 from .microkernel import vector_size
 from .weights import copy_block
 
@@ -49,6 +51,60 @@ def product(like, job, ops, team):
             b_panel = at(right, j * k * width)
             call(job.multiply, (a_tile, row, step, k, 0, rows, b_panel, width, k, zeros, block))
             copy_block(block, width, at(out, i * n + j * width), n, rows, columns)
+
+
+@inline
+def _add_block(source, source_step, place, step, height, columns):
+    for r in range(height):
+        line, part = view(at(place, r * step), columns), view(at(source, r * source_step), columns)
+        for c in range(columns):
+            line[c] += part[c]
+
+
+@routine
+def product_parts(like, job, ops, team):
+    """The same on the matrix unit. The longer side of the product is shared out; all else each thread does for itself,
+    for another's parts would have to come from its cache.
+
+    Shapes, layout, aliasing: as above.
+    """
+    outlined()
+    m, k, n, zeros = job.m, job.k, job.n, pointer(like, job.zeros)
+    a, b, out = pointer(like, job.a), pointer(like, job.b), pointer(like, job.out)
+    right, panel, spare = private_parts(like, job, team)
+    block = private(like, job, team)[0]
+    left = at(pointer(like, job.scratch), team[0] * job.right)
+    a_row, a_step = (1, m) if job.trans_a else (k, 1)
+    b_row, b_step = (1, k) if job.trans_b else (n, 1)
+    rows_of_blocks, panels, height = blocks(m, SIDE), blocks(n, SIDE), tall_parts(min(DEPTH, k))
+    i, rows_end = share(rows_of_blocks, team) if m > n else (0, rows_of_blocks)
+    first, last = share(panels, team) if m <= n else (0, panels)
+    bottom = min(m, rows_end * SIDE)
+    for start in range(0, k, DEPTH):
+        deep = min(DEPTH, k - start)
+        depth = blocks(deep, SIDE)
+        for top in range(i * SIDE, bottom, height):
+            end = min(bottom, top + height)
+            for r in range(top, end, SIDE):
+                for d in range(0, deep, SIDE):
+                    rows, columns = min(SIDE, end - r), min(SIDE, deep - d)
+                    pack(at(a, r * a_row + (start + d) * a_step), a_row, a_step, rows, columns, SIDE, 0, block)
+                    place = ((r - top) // SIDE * depth + d // SIDE) * BLOCK_PARTS
+                    split_left(block, SIDE, 0, rows, columns, 0, at(left, place))
+            for j in range(first, last):
+                columns = min(SIDE, n - j * SIDE)
+                pack(at(b, start * b_row + j * SIDE * b_step), b_row, b_step, deep, columns, SIDE, 0, panel)
+                call(job.split_panel, (panel, SIDE, deep, right))
+                for r in range(top, end, SIDE):
+                    rows, place = min(SIDE, end - r), at(out, r * n + j * SIDE)
+                    call(job.multiply_parts, (
+                        job, at(left, (r - top) // SIDE * depth * BLOCK_PARTS), right,
+                        at(a, r * a_row + start * a_step), a_row, a_step, deep, 0, rows,
+                        panel, SIDE, columns, deep, zeros, block, spare,
+                    ))  # fmt: skip
+                    if start > 0:
+                        _add_block(place, n, block, SIDE, rows, columns)
+                    copy_block(block, SIDE, place, n, rows, columns)
 
 
 @routine

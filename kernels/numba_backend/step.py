@@ -5,11 +5,14 @@ is done by the same thread while the numbers are in its cache. Threads meet wher
 """
 
 from ..plan import DENSE, ELEMENTWISE
-from .batch import LOSS_GRAD, UPDATE, get_row, own_rows, private, put_row, wait
+from .batch import LOSS_GRAD, UPDATE, get_row, own_rows, private, private_parts, put_row, wait
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, view
-from .matmul import blocks, panel_of, part_of, share, tall, turn_rows
-from .microkernel import ROWS, read_vector, turn, vector_size
+from .layout import BLOCK_PARTS, SIDE
+from .matmul import blocks, panel_of, part_of, share, tall, tall_parts, turn_rows
+from .matrix_unit import split_left
+from .microkernel import read_vector, turn, vector_size
+from .processor import ROWS
 
 
 @inline
@@ -54,6 +57,34 @@ def rowwise_forward(like, job, op, number, step, rows, high, team):
 
 
 @routine
+def split_inputs(like, job, op, x, rows, high, team):
+    """The inputs of a dense operation into parts, and their transpose where gradients follow: this thread's share.
+
+    Shapes: x (rows, n_in).
+    Layout: x in panels; parts by rows of blocks, one after the other, the transpose's at x_parts.
+    Aliasing: none.
+    """
+    outlined()
+    scratch, panel, lanes = pointer(like, job.scratch), op.panel_in, vector_size(like)
+    block = private(like, job, team)[0]
+    across, down = blocks(op.n_in, SIDE), blocks(rows, SIDE)
+    first, last = share(across * down, team)
+    for task in range(first, last):
+        i, j = task // across, task % across
+        a, columns, height = (
+            at(x, (j * high + i * SIDE) * panel),
+            min(SIDE, op.n_in - j * SIDE),
+            min(SIDE, rows - i * SIDE),
+        )
+        split_left(a, panel, 0, height, columns, 0, at(scratch, job.parts + task * BLOCK_PARTS))
+        if job.mode <= LOSS_GRAD:
+            for r in range(0, height, lanes):
+                for c in range(0, columns, lanes):
+                    turn(at(a, r * panel + c), panel, at(block, c * SIDE + r), SIDE)
+            split_left(block, SIDE, 0, columns, height, 0, at(scratch, op.x_parts + (j * down + i) * BLOCK_PARTS))
+
+
+@routine
 def forward(like, job, ops, x, rows, high, step, team):
     """Run the operations first..last of the job on the gathered rows; with dropout where gradients follow.
 
@@ -68,20 +99,33 @@ def forward(like, job, ops, x, rows, high, step, team):
         panel, panels = op.panel, blocks(op.n_out, op.panel)
         z = at(scratch, op.z)
         if op.code == DENSE:
-            deep = blocks(op.n_in, ROWS) * ROWS
-            height = tall(op.n_in, job.itemsize)
+            in_parts = op.x_parts >= 0
+            size, height = ROWS, tall(op.n_in, job.itemsize)
+            room = private_parts(like, job, team)
+            if in_parts:
+                call(job.split_inputs, (like, job, op, x, rows, high, team))
+                wait(job, team)
+                size, height = SIDE, tall_parts(op.n_in)
             for top in range(0, rows, height):
                 below = min(rows, top + height)
-                tiles = blocks(below - top, ROWS)
+                tiles = blocks(below - top, size)
                 first, last = share(panels * tiles, team)
                 for j in range(first // tiles, blocks(last, tiles)):
                     start, end = part_of(first, last, j, tiles)
-                    r, s = top + start * ROWS, min(top + end * ROWS, below)
-                    call(job.multiply, (
-                        at(x, r * op.panel_in), op.panel_in, 1, op.panel_in, high * op.panel_in, s - r,
-                        at(params, op.w + j * deep * panel), panel, op.n_in, at(params, op.b + j * panel),
-                        at(z, (j * high + r) * panel),
-                    ))  # fmt: skip
+                    r, s = top + start * size, min(top + end * size, below)
+                    a, w = at(x, r * op.panel_in), at(params, op.w + j * op.deep * panel)
+                    bias, c = at(params, op.b + j * panel), at(z, (j * high + r) * panel)
+                    if in_parts:
+                        call(job.split_panel, (w, panel, op.n_in, room[0]))
+                        call(job.multiply_parts, (
+                            job, at(scratch, job.parts + r // SIDE * blocks(op.n_in, SIDE) * BLOCK_PARTS), room[0],
+                            a, op.panel_in, 1, op.panel_in, high * op.panel_in, s - r,
+                            w, panel, min(panel, op.n_out - j * panel), op.n_in, bias, c, room[2],
+                        ))  # fmt: skip
+                    else:
+                        call(job.multiply, (
+                            a, op.panel_in, 1, op.panel_in, high * op.panel_in, s - r, w, panel, op.n_in, bias, c,
+                        ))  # fmt: skip
                     if not op.rowwise:
                         _finish_forward(like, job, op, number, step, j, r, s, high)
         else:
@@ -125,6 +169,10 @@ def finish_backward(like, job, op, number, step, j, first, last, rows, high, acr
         if op.activate_grad:
             z = view(at(scratch, op.z + place), size)
             call(op.activate_grad, (cast(like, op.alpha), z, view(d, size), z))
+    if op.d_parts >= 0:
+        columns, row = min(op.panel, op.n_out - j * op.panel), blocks(op.n_out, SIDE) * BLOCK_PARTS
+        parts = at(scratch, op.d_parts + j * BLOCK_PARTS)
+        call(job.split_rows, (at(scratch, op.d + j * high * op.panel), op.panel, first, last, columns, row, parts))
     if op.turned >= 0:
         wide = blocks(op.n_out, op.panel) * op.panel
         # `turn_rows` counts rows from the beginning of the panel.
@@ -176,7 +224,7 @@ def input_gradients(like, job, op, below, number, step, rows, high, team):
     scratch, params = pointer(like, job.scratch), pointer(like, job.params)
     block, zeros = private(like, job, team)[0], pointer(like, job.zeros)
     lanes = vector_size(like)
-    across, panel_in, deep = panel_of(rows, lanes), op.panel_in, blocks(op.n_in, ROWS) * ROWS
+    across, panel_in, deep = panel_of(rows, lanes), op.panel_in, op.deep
     wide = blocks(op.n_out, op.panel) * op.panel
     count = blocks(rows, across)
     first, last = share(blocks(op.n_in, panel_in) * count, team)
@@ -192,6 +240,39 @@ def input_gradients(like, job, op, below, number, step, rows, high, team):
         for r in range(0, bottom - top, lanes):
             for c in range(0, panel_in, lanes):
                 turn(at(block, c * across + r), across, at(place, r * panel_in + c), panel_in)
+        if not below.rowwise:
+            call(job.finish_backward, (like, job, below, number, step, q, top, bottom, rows, high, across))
+
+
+@routine
+def input_gradients_parts(like, job, op, below, number, step, rows, high, team):
+    """The same on the matrix unit, as D W^T.
+
+    Shapes: D (rows, n_out), W^T (n_out, n_in), a panel at a time in this thread's own place.
+    Layout: panels.
+    Aliasing: none.
+    """
+    outlined()
+    scratch, params = pointer(like, job.scratch), pointer(like, job.params)
+    room, zeros = private_parts(like, job, team), pointer(like, job.zeros)
+    lanes, panel, panel_in = vector_size(like), op.panel, op.panel_in
+    across, row = panel_of(rows, lanes), blocks(op.n_out, SIDE) * BLOCK_PARTS
+    count = blocks(rows, SIDE)
+    first, last = share(blocks(op.n_in, panel_in) * count, team)
+    for q in range(first // count, blocks(last, count)):
+        start, end = part_of(first, last, q, count)
+        top, bottom = start * SIDE, min(end * SIDE, rows)
+        for c in range(0, blocks(op.n_out, panel) * panel, lanes):
+            w = at(params, op.w + (c // panel * op.deep + q * panel_in) * panel + c % panel)
+            for r in range(0, panel_in, lanes):
+                turn(at(w, r * panel), panel, at(room[1], c * panel_in + r), panel_in)
+        call(job.split_panel, (room[1], panel_in, op.n_out, room[0]))
+        call(job.multiply_parts, (
+            job, at(scratch, op.d_parts + start * row), room[0],
+            at(scratch, op.d + top * panel), panel, 1, panel, high * panel, bottom - top,
+            room[1], panel_in, min(panel_in, op.n_in - q * panel_in), op.n_out, zeros,
+            at(scratch, below.d + (q * high + top) * panel_in), room[2],
+        ))  # fmt: skip
         if not below.rowwise:
             call(job.finish_backward, (like, job, below, number, step, q, top, bottom, rows, high, across))
 
@@ -220,7 +301,9 @@ def backward(like, job, ops, x, constants, rows, high, step, mode, team):
         inputs = at(pointer(like, job.scratch), ops[number - 1].y) if number > 0 else x
         if number > job.lowest and mode != UPDATE:
             below = ops[number - 1]
-            if op.code == DENSE:
+            if op.x_parts >= 0:
+                call(job.input_gradients_parts, (like, job, op, below, number - 1, step, rows, high, team))
+            elif op.code == DENSE:
                 call(job.input_gradients, (like, job, op, below, number - 1, step, rows, high, team))
             elif op.code == ELEMENTWISE:
                 _hand_down(like, job, op, below, rows, high, team)

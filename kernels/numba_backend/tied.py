@@ -7,7 +7,6 @@ other's before one. Arguments as in `batch`.
 from .cache import routine
 from .intrinsics import at, outlined, pointer, view
 from .matmul import blocks, share
-from .microkernel import ROWS
 
 
 @routine
@@ -20,7 +19,7 @@ def refresh_tied(like, job, ops, team):
         if op.source >= 0:
             source = ops[op.source]
             panel, width = op.panel, source.panel
-            deep, source_deep = blocks(op.n_in, ROWS) * ROWS, blocks(source.n_in, ROWS) * ROWS
+            deep, source_deep = op.deep, source.deep
             first, last = share(blocks(op.n_out, panel), team)
             for j in range(first, last):
                 for k in range(op.n_in):

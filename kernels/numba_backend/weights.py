@@ -5,12 +5,14 @@ Arguments as in `batch`.
 
 import numpy as np
 
-from .batch import LOSS_GRAD, TRAIN, UPDATE, private
+from .batch import LOSS_GRAD, TRAIN, UPDATE, private, private_parts
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, value_of, view
+from .layout import BLOCK_PARTS, SIDE
 from .matmul import blocks, part_of, share
-from .microkernel import ROWS, tile
+from .microkernel import tile
 from .optimizers import CONSTANTS
+from .processor import ROWS
 
 # Rows of a batch that plain gradient descent adds to W one by one: few enough terms that W loses no digits.
 FEW = 4
@@ -29,15 +31,17 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
     block, spare = private(like, job, team)
     op, zeros, numbers = ops[number], pointer(like, job.zeros), view(constants, CONSTANTS)
     one, panel, panel_in = at(constants, CONSTANTS - 1), op.panel, op.panel_in
-    deep, panels = blocks(op.n_in, ROWS) * ROWS, blocks(op.n_out, panel)
+    deep, panels = op.deep, blocks(op.n_out, panel)
+    in_parts, room = op.x_parts >= 0, private_parts(like, job, team)
+    tallest = SIDE if in_parts else ROWS
     # Tiles do not cross panels of x. A bias is one more tile of its panel of W, of one row.
-    across = blocks(panel_in, ROWS)
-    tiles = op.n_in // panel_in * across + blocks(op.n_in % panel_in, ROWS)
+    across = blocks(panel_in, tallest)
+    tiles = op.n_in // panel_in * across + blocks(op.n_in % panel_in, tallest)
     if mode == UPDATE and op.source >= 0:
         tiles = 0  # the kernel is another's
     per_panel = tiles + 1 if op.flat_b >= 0 else tiles
     plain = not op.penalized and job.clip_value == 0.0 and op.kernel_decay == 0.0 and op.bias_decay == 0.0
-    direct = mode == TRAIN and job.sgd and rows <= FEW and plain
+    direct = mode == TRAIN and job.sgd and rows <= FEW and plain and not in_parts
     of_w, of_b = 1.0, 1.0
     if mode == UPDATE and job.clip_norm > 0.0:
         of_w = value_of(job.clip_factor, (job, ops, number, 0))
@@ -50,16 +54,19 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
             rate, scaled, given = -numbers[0], view(spare, rows * panel), view(d, rows * panel)
             for k in range(rows * panel):
                 scaled[k] = rate * given[k]
-        q, r = low // across, low % across * ROWS
+        if in_parts and mode != UPDATE:
+            call(job.split_panel, (d, panel, rows, room[0]))
+        q, r = low // across, low % across * tallest
         for i in range(low, end):
             is_bias = i == tiles
             a, row, step, k = at(x, q * high * panel_in + r), np.int64(1), panel_in, q * panel_in + r
-            height = min(ROWS, panel_in - r, op.n_in - k)
+            height = min(tallest, panel_in - r, op.n_in - k)
             place, start = op.w + (j * deep + k) * panel, op.flat_w + k * op.n_out + j * panel
             if is_bias:
                 a, row, step, height = one, np.int64(0), np.int64(0), np.int64(1)
                 place, start = op.b + j * panel, op.flat_b + j * panel
-            r += ROWS
+            x_parts = op.x_parts + q * blocks(rows, SIDE) * BLOCK_PARTS
+            r += tallest
             if r >= panel_in:
                 q, r = q + 1, np.int64(0)
             gradient = job.tied_gradient if op.source >= 0 and not is_bias else job.gradient
@@ -80,7 +87,13 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
                     for k in range(size):
                         g[k] *= factor
             else:
-                tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
+                if in_parts and not is_bias:
+                    call(job.multiply_parts, (
+                        job, at(scratch, x_parts), room[0],
+                        a, row, step, rows, 0, height, d, panel, columns, rows, zeros, block, room[2],
+                    ))  # fmt: skip
+                else:
+                    tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
                 if op.penalized:
                     l1, l2 = (op.bias_l1, op.bias_l2) if is_bias else (op.kernel_l1, op.kernel_l2)
                     call(job.add_slope, (w, l1, l2, g))

@@ -1,0 +1,273 @@
+"""Float32 products on the matrix unit of a processor (AMX), which multiplies numbers of bfloat16 and sums in float32.
+
+A float32 has 24 significant bits and a bfloat16 eight: x = h + m + l, each part the nearest to what is left. Six of the
+nine products of the parts of two numbers count, smallest first; what is left out is below 2^-23 of the product:
+
+    a b = ah bl + ah bm + am bm + am bh + al bh + ah bh
+
+32 products are summed with one rounding, so that results are nearer to the exact ones than those of a chain of
+multiply-adds (Henry, Tang, Heinecke 2019). The unit makes 16 times as many products as vectors do.
+
+Both factors are cut into blocks of 32 x 32, with zeros beyond the summed depth. A block is three parts of two tiles:
+
+    left factor (row r, depth k):     [part][r / 16][r % 16][k % 16][k / 16]
+    right factor (depth k, column c): [part][c / 16][k % 16][c % 16][k / 16]
+
+so that 16 pairs of numbers, 16 apart, are two vectors lane by lane. Addresses count float32 numbers, two parts each.
+
+What is infinite, NaN or too large for a bfloat16 makes all sums that it is part of infinite or NaN. Those, and no
+others, are computed again by `microkernel.tile`.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .cache import jit, routine
+from .intrinsics import I32, I64, at, call, outlined
+from .layout import BLOCK_PARTS, SIDE
+from .matmul import blocks
+from .processor import LANES, MATRIX_UNIT
+
+_TILE = 256  # float32 numbers of room that a tile takes
+_PART = 2 * _TILE
+I8, I16 = ir.IntType(8), ir.IntType(16)
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_BITS = ir.VectorType(I32, LANES)
+_ORDER = ((0, 2), (0, 1), (1, 1), (1, 0), (2, 0), (0, 0))  # parts of the left and of the right factor
+
+
+def _unit(builder, name, *args):
+    function = ir.FunctionType(ir.VoidType(), [arg.type for arg in args])
+    builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.x86.{name}"), args)
+
+
+def _vector(builder, p):
+    return builder.bitcast(p, _VECTOR.as_pointer())
+
+
+def _splat(builder, value):
+    one = builder.insert_element(ir.Constant(_BITS, ir.Undefined), builder.trunc(value, I32), I32(0))
+    return builder.shuffle_vector(one, one, ir.Constant(_BITS, None))
+
+
+def _below(builder, n):
+    """Which lanes of a vector are among the first n."""
+    return builder.icmp_signed("<", ir.Constant(_BITS, list(range(LANES))), _splat(builder, n))
+
+
+@intrinsic
+def begin_tiles(typingctx):
+    """Tell this thread's matrix unit, if there is one, how large its tiles are: 16 rows of 64 bytes."""
+
+    def generate(context, builder, signature, args):
+        if MATRIX_UNIT:
+            sizes = bytearray(64)
+            sizes[0], sizes[16:32:2], sizes[48:56] = 1, bytes([64] * 8), bytes([16] * 8)
+            kind = ir.ArrayType(I8, 64)
+            place = cgutils.global_constant(builder, "tiles", ir.Constant(kind, sizes))
+            _unit(builder, "ldtilecfg", builder.bitcast(place, cgutils.voidptr_t))
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@intrinsic
+def end_tiles(typingctx):
+    """Give the registers back: what is in them would be kept whenever another thread runs."""
+
+    def generate(context, builder, signature, args):
+        if MATRIX_UNIT:
+            _unit(builder, "tilerelease")
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@intrinsic
+def _split_pair(typingctx, low, n_low, high, n_high, out):
+    """Two vectors, of which the first n_low and n_high numbers count, into parts, a pair in each lane."""
+
+    def generate(context, builder, signature, args):
+        low, n_low, high, n_high, out = args
+        zeros = ir.Constant(_VECTOR, None)
+        kept = ir.Constant(_BITS, [0xFFFF0000] * LANES)
+        rest = [
+            builder.select(_below(builder, n), builder.load(_vector(builder, p), align=4), zeros)
+            for p, n in ((low, n_low), (high, n_high))
+        ]
+        for part in range(3):
+            half = ir.Constant(_BITS, [0x8000 if part < 2 else 0] * LANES)  # the last part is all that is left
+            a, b = (builder.add(builder.bitcast(x, _BITS), half) for x in rest)
+            pair = builder.or_(builder.lshr(a, ir.Constant(_BITS, [16] * LANES)), builder.and_(b, kept))
+            place = builder.bitcast(builder.gep(out, [I64(part * _PART)]), _BITS.as_pointer())
+            builder.store(pair, place, align=4)
+            rest = [
+                builder.fsub(x, builder.bitcast(builder.and_(bits, kept), _VECTOR))
+                for x, bits in zip(rest, (a, b), strict=True)
+            ]
+        return context.get_dummy_value()
+
+    return types.none(low, types.int64, high, types.int64, out), generate
+
+
+@intrinsic
+def _sum_blocks(typingctx, count, a, b, tall, wide, c, step):
+    """C = the sum of `count` products of blocks; both halves of its rows if `tall`, of its columns if `wide`."""
+
+    def generate(context, builder, signature, args):
+        count, a, b, tall, wide, c, step = args
+        done = builder.append_basic_block("sum.done")
+        which = builder.add(builder.zext(tall, I64), builder.mul(builder.zext(wide, I64), I64(2)))
+        cases = [builder.append_basic_block(f"sum.{number}") for number in range(4)]
+        switch = builder.switch(which, cases[0])
+        for number, case in enumerate(cases):
+            if number:
+                switch.add_case(I64(number), case)
+            builder.position_at_end(case)
+            _generate_sum(builder, count, a, b, range(1 + number % 2), range(1 + number // 2), c, step)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.none(index, a, b, types.boolean, types.boolean, a, index), generate
+
+
+def _generate_sum(builder, count, a, b, rows, columns, c, step):
+    # Tiles 0 to 3 are C, 4 and 5 the left factor, 6 and 7 the right one.
+    def address(p, numbers):
+        return builder.bitcast(builder.gep(p, [numbers]), cgutils.voidptr_t)
+
+    def load(first, halves, p, part):
+        for half in halves:
+            _unit(builder, "tileloadd64", I8(first + half), address(p, I64(part * _PART + half * _TILE)), I64(64))
+
+    corners = [(r, v) for r in rows for v in columns]
+    for r, v in corners:
+        _unit(builder, "tilezero", I8(2 * r + v))
+    with cgutils.for_range(builder, count) as loop:
+        start = builder.mul(loop.index, I64(BLOCK_PARTS))
+        here = builder.gep(a, [start]), builder.gep(b, [start])
+        before = None, None
+        for parts in _ORDER:
+            for p, part, old, first, halves in zip(here, parts, before, (4, 6), (rows, columns), strict=True):
+                if part != old:
+                    load(first, halves, p, part)
+            before = parts
+            for r, v in corners:
+                _unit(builder, "tdpbf16ps", I8(2 * r + v), I8(4 + r), I8(6 + v))
+    for r, v in corners:
+        start = builder.add(builder.mul(step, I64(16 * r)), I64(16 * v))
+        _unit(builder, "tilestored64", I8(2 * r + v), address(c, start), builder.mul(step, I64(4)))
+
+
+@intrinsic
+def _finish(typingctx, c, step, rows, columns, s):
+    """C += S, a row; whether all of C is finite."""
+
+    def generate(context, builder, signature, args):
+        c, step, rows, columns, s = args
+        exponent = ir.Constant(_BITS, [0x7F800000] * LANES)
+        found = cgutils.alloca_once_value(builder, I16(0))
+        with cgutils.for_range(builder, builder.sdiv(builder.add(columns, I64(LANES - 1)), I64(LANES))) as part:
+            start = builder.mul(part.index, I64(LANES))
+            total = builder.load(_vector(builder, builder.gep(s, [start])), align=4)
+            wrong = cgutils.alloca_once_value(builder, ir.Constant(ir.VectorType(ir.IntType(1), LANES), None))
+            with cgutils.for_range(builder, rows) as row:
+                place = _vector(builder, builder.gep(c, [builder.add(start, builder.mul(row.index, step))]))
+                line = builder.fadd(builder.load(place, align=4), total)
+                builder.store(line, place, align=4)
+                bits = builder.and_(builder.bitcast(line, _BITS), exponent)
+                builder.store(builder.or_(builder.load(wrong), builder.icmp_unsigned("==", bits, exponent)), wrong)
+            counted = builder.and_(builder.load(wrong), _below(builder, builder.sub(columns, start)))
+            builder.store(builder.or_(builder.load(found), builder.bitcast(counted, I16)), found)
+        return builder.icmp_unsigned("==", builder.load(found), I16(0))
+
+    index = types.int64
+    return types.boolean(c, index, index, index, s), generate
+
+
+@jit
+def split_left(a, step, first, last, columns, apart, out):
+    """Rows first..last of 32 columns of a left factor into parts.
+
+    Shapes: a (rows, 32), of which `columns` count.
+    Layout: rows of a are `step` apart, blocks of 32 rows in `out` are `apart`.
+    Aliasing: none.
+    """
+    outlined()
+    second = LANES if columns > LANES else 0  # nothing is read behind a panel of one vector
+    for r in range(first, last):
+        p = at(a, r * step)
+        _split_pair(p, columns, at(p, second), columns - LANES, at(out, r // SIDE * apart + r % SIDE * LANES))
+
+
+@routine
+def split_rows(a, step, first, last, columns, apart, p):
+    """`split_left` for other routines."""
+    split_left(a, step, first, last, columns, apart, p)
+
+
+@routine
+def split_panel(b, width, depth, p):
+    """A panel of a right factor into parts.
+
+    Shapes: b (depth, width).
+    Layout: contiguous.
+    Aliasing: none.
+    """
+    outlined()
+    for k in range(0, depth, SIDE):
+        for v in range(0, width, LANES):
+            start, out = at(b, k * width + v), at(p, k // SIDE * BLOCK_PARTS + v * LANES)
+            if k + SIDE <= depth:
+                for i in range(LANES):
+                    low = at(start, i * width)
+                    _split_pair(low, LANES, at(low, LANES * width), LANES, at(out, i * LANES))
+                continue
+            for i in range(LANES):
+                # Rows behind the last one are zeros, and not read.
+                rest = depth - k - i
+                low = at(start, i * width if rest > 0 else 0)
+                high = at(low, LANES * width if rest > LANES else 0)
+                _split_pair(low, LANES if rest > 0 else 0, high, LANES if rest > LANES else 0, at(out, i * LANES))
+
+
+@routine
+def multiply_parts(job, p, x, a, row, step, chunk, jump, rows, b, width, columns, depth, s, c, spare):
+    """C = S + A B for one panel of B and of C, of which `columns` count: `matmul.multiply` with both factors in parts.
+
+    Shapes: A (rows, depth), B (depth, 32), S (32,), C (rows, 32), of which whole tiles of 16 rows are written; p and x
+    are the parts of A and of B, `spare` is room for a block.
+    Layout: A by strides as for `microkernel.tile`, its parts by rows of blocks; all else contiguous.
+    Aliasing: none.
+    """
+    outlined()
+    count = blocks(depth, SIDE)
+    for i in range(0, rows, SIDE):
+        high, a_parts, out = min(SIDE, rows - i), at(p, i // SIDE * count * BLOCK_PARTS), at(c, i * width)
+        _sum_blocks(count, a_parts, x, high > LANES, columns > LANES, out, width)
+        if not _finish(out, width, high, columns, s):
+            call(job.multiply, (at(a, i * row), row, step, chunk, jump, high, b, width, depth, s, spare))
+            _replace(out, spare, high * width)
+
+
+@intrinsic
+def _replace(typingctx, c, other, n):
+    """Take the other number wherever one of C is infinite or NaN."""
+
+    def generate(context, builder, signature, args):
+        c, other, n = args
+        exponent = ir.Constant(_BITS, [0x7F800000] * LANES)
+        with cgutils.for_range(builder, builder.sdiv(n, I64(LANES))) as loop:
+            start = builder.mul(loop.index, I64(LANES))
+            place = _vector(builder, builder.gep(c, [start]))
+            line = builder.load(place, align=4)
+            wrong = builder.icmp_unsigned("==", builder.and_(builder.bitcast(line, _BITS), exponent), exponent)
+            new = builder.load(_vector(builder, builder.gep(other, [start])), align=4)
+            builder.store(builder.select(wrong, new, line), place, align=4)
+        return context.get_dummy_value()
+
+    return types.none(c, other, types.int64), generate
