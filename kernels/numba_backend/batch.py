@@ -53,6 +53,13 @@ def _gathers_all(op, team):
 
 
 @inline
+def is_thin(job, op, number):
+    """Whether the inputs of an operation are bytes that the matrix unit takes as they are: nothing scales them before
+    the product."""
+    return np.int64(number == job.first and job.x_kind == UINT8 and op.x_parts >= 0)
+
+
+@inline
 def gathered(like, job, op, team):
     """Where `gather` puts the rows for this thread."""
     return at(pointer(like, job.scratch), job.gathered + (team[0] * job.copy_step if _gathers_all(op, team) else 0))
@@ -129,14 +136,14 @@ def gather(like, job, op, start, rows, high, team):
     Aliasing: none.
     """
     outlined()
-    own = _gathers_all(op, team)
+    own, scale = _gathers_all(op, team), 1.0 if is_thin(job, op, job.first) else job.input_scale
     first, last = (0, rows) if own else own_rows(like, rows, team)
     place, panel = gathered(like, job, op, team), op.panel_in
     for i in range(first, last):
         if i + AHEAD < last:
             _fetch_row(job, op.n_in, start + i + AHEAD)
         row = _row_number(job, start + i)
-        _read_row(like, job.x, job.x_kind, job.input_scale, row, op.n_in, at(place, i * panel), panel, high * panel)
+        _read_row(like, job.x, job.x_kind, scale, row, op.n_in, at(place, i * panel), panel, high * panel)
     if not own:
         wait(job, team)
 

@@ -133,7 +133,7 @@ _FIXED = {
 
 _INTEGERS = (
     "across", "apart", "chunk", "column", "columns", "depth", "first", "high", "j", "jump", "label", "labels", "last",
-    "mode", "number", "of_bias", "row", "rows", "start", "step", "width",
+    "mode", "number", "of_bias", "row", "rows", "start", "step", "thin", "width",
 )  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def _kind(name, real):
     """The type of a routine's argument, by its name."""
     if name in _FIXED:
         return _FIXED[name]
-    if name in ("like", "alpha", "parameter"):
+    if name in ("like", "alpha", "parameter", "scale"):
         return real
     if name in ("threshold", "stddev", "l1", "l2", "limit", "decay"):
         return types.float64

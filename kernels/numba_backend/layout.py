@@ -97,8 +97,10 @@ CACHE_LINE, _LARGE_PAGE = 64, 1 << 21
 L2_BLOCK = 1 << 20
 # Depth that products on the matrix unit are summed over at a time, so that many rows of a left factor stay there.
 DEPTH = 1024
-# Blocks of the matrix unit: rows and columns, and float32 numbers of room that one takes in parts.
-SIDE, BLOCK_PARTS = 32, 3 * 32 * 32 // 2
+# Blocks of the matrix unit: rows and columns, and float32 numbers of room that a part and all three parts take.
+SIDE, PART, BLOCK_PARTS = 32, 32 * 32 // 2, 3 * 32 * 32 // 2
+# Weights of a layer that the matrix unit is not used for.
+SMALL = 4096
 # Squares that are summed at a time: always the same, so that threads do not matter.
 NORM_BLOCK = 8192
 
@@ -148,8 +150,9 @@ class _Space:
 
 
 def by_parts(n_in, n_out, rows, dtype):
-    """Whether a product of these sizes is made on the matrix unit: not if most of the blocks would be padding."""
-    return MATRIX_UNIT and dtype == np.float32 and min(n_in, n_out) > LANES and rows >= LANES
+    """Whether a product of these sizes is made on the matrix unit: it must be worth its splitting and its padding."""
+    large = min(n_in, n_out, rows + 1) > LANES and n_in * n_out > SMALL
+    return MATRIX_UNIT and dtype == np.float32 and large
 
 
 def parts_size(rows, columns):

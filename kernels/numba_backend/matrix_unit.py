@@ -25,17 +25,18 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .cache import jit, routine
-from .intrinsics import I32, I64, at, call, outlined
-from .layout import BLOCK_PARTS, SIDE
+from .intrinsics import I32, I64, at, call, outlined, pointer
+from .layout import BLOCK_PARTS, PART, SIDE
 from .matmul import blocks
 from .processor import LANES, MATRIX_UNIT
 
-_TILE = 256  # float32 numbers of room that a tile takes
-_PART = 2 * _TILE
+_TILE = PART // 2
 I8, I16 = ir.IntType(8), ir.IntType(16)
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _BITS = ir.VectorType(I32, LANES)
-_ORDER = ((0, 2), (0, 1), (1, 1), (1, 0), (2, 0), (0, 0))  # parts of the left and of the right factor
+# Parts of the left and of the right factor, in the order of their products.
+_ORDER = (0, 2), (0, 1), (1, 1), (1, 0), (2, 0), (0, 0)
+_ORDER_THIN = (0, 2), (0, 1), (0, 0)
 
 
 def _unit(builder, name, *args):
@@ -85,73 +86,85 @@ def end_tiles(typingctx):
     return types.none(), generate
 
 
-@intrinsic
-def _split_pair(typingctx, low, n_low, high, n_high, out):
-    """Two vectors, of which the first n_low and n_high numbers count, into parts, a pair in each lane."""
+def _splitting(parts):
+    @intrinsic
+    def split(typingctx, low, n_low, high, n_high, out):
+        """Two vectors, of which the first n_low and n_high numbers count, into parts, a pair in each lane."""
 
-    def generate(context, builder, signature, args):
-        low, n_low, high, n_high, out = args
-        zeros = ir.Constant(_VECTOR, None)
-        kept = ir.Constant(_BITS, [0xFFFF0000] * LANES)
-        rest = [
-            builder.select(_below(builder, n), builder.load(_vector(builder, p), align=4), zeros)
-            for p, n in ((low, n_low), (high, n_high))
-        ]
-        for part in range(3):
-            half = ir.Constant(_BITS, [0x8000 if part < 2 else 0] * LANES)  # the last part is all that is left
-            a, b = (builder.add(builder.bitcast(x, _BITS), half) for x in rest)
-            pair = builder.or_(builder.lshr(a, ir.Constant(_BITS, [16] * LANES)), builder.and_(b, kept))
-            place = builder.bitcast(builder.gep(out, [I64(part * _PART)]), _BITS.as_pointer())
-            builder.store(pair, place, align=4)
+        def generate(context, builder, signature, args):
+            low, n_low, high, n_high, out = args
+            zeros = ir.Constant(_VECTOR, None)
+            kept = ir.Constant(_BITS, [0xFFFF0000] * LANES)
             rest = [
-                builder.fsub(x, builder.bitcast(builder.and_(bits, kept), _VECTOR))
-                for x, bits in zip(rest, (a, b), strict=True)
+                builder.select(_below(builder, n), builder.load(_vector(builder, p), align=4), zeros)
+                for p, n in ((low, n_low), (high, n_high))
             ]
-        return context.get_dummy_value()
+            for part in range(parts):
+                half = ir.Constant(_BITS, [0x8000 if part < 2 else 0] * LANES)  # the third part is all that is left
+                a, b = (builder.add(builder.bitcast(x, _BITS), half) for x in rest)
+                pair = builder.or_(builder.lshr(a, ir.Constant(_BITS, [16] * LANES)), builder.and_(b, kept))
+                place = builder.bitcast(builder.gep(out, [I64(part * PART)]), _BITS.as_pointer())
+                builder.store(pair, place, align=4)
+                rest = [
+                    builder.fsub(x, builder.bitcast(builder.and_(bits, kept), _VECTOR))
+                    for x, bits in zip(rest, (a, b), strict=True)
+                ]
+            return context.get_dummy_value()
 
-    return types.none(low, types.int64, high, types.int64, out), generate
+        return types.none(low, types.int64, high, types.int64, out), generate
+
+    return split
+
+
+_split_pair, _round_pair = _splitting(3), _splitting(1)
 
 
 @intrinsic
-def _sum_blocks(typingctx, count, a, b, tall, wide, c, step):
-    """C = the sum of `count` products of blocks; both halves of its rows if `tall`, of its columns if `wide`."""
+def _sum_blocks(typingctx, count, a, b, thin, tall, wide, c, step):
+    """C = the sum of `count` products of blocks, left ones of one part if `thin`; both halves of its rows if `tall`, of
+    its columns if `wide`."""
 
     def generate(context, builder, signature, args):
-        count, a, b, tall, wide, c, step = args
+        count, a, b, thin, tall, wide, c, step = args
         done = builder.append_basic_block("sum.done")
-        which = builder.add(builder.zext(tall, I64), builder.mul(builder.zext(wide, I64), I64(2)))
-        cases = [builder.append_basic_block(f"sum.{number}") for number in range(4)]
+        which = I64(0)
+        for bit, wish in enumerate((thin, tall, wide)):
+            which = builder.add(which, builder.mul(builder.zext(wish, I64), I64(1 << bit)))
+        cases = [builder.append_basic_block(f"sum.{number}") for number in range(8)]
         switch = builder.switch(which, cases[0])
         for number, case in enumerate(cases):
             if number:
                 switch.add_case(I64(number), case)
             builder.position_at_end(case)
-            _generate_sum(builder, count, a, b, range(1 + number % 2), range(1 + number // 2), c, step)
+            rows, columns = range(1 + (number >> 1 & 1)), range(1 + (number >> 2))
+            _generate_sum(builder, count, a, b, number & 1, rows, columns, c, step)
             builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    index = types.int64
-    return types.none(index, a, b, types.boolean, types.boolean, a, index), generate
+    index, yes = types.int64, types.boolean
+    return types.none(index, a, b, yes, yes, yes, a, index), generate
 
 
-def _generate_sum(builder, count, a, b, rows, columns, c, step):
+def _generate_sum(builder, count, a, b, thin, rows, columns, c, step):
     # Tiles 0 to 3 are C, 4 and 5 the left factor, 6 and 7 the right one.
     def address(p, numbers):
         return builder.bitcast(builder.gep(p, [numbers]), cgutils.voidptr_t)
 
     def load(first, halves, p, part):
         for half in halves:
-            _unit(builder, "tileloadd64", I8(first + half), address(p, I64(part * _PART + half * _TILE)), I64(64))
+            _unit(builder, "tileloadd64", I8(first + half), address(p, I64(part * PART + half * _TILE)), I64(64))
 
     corners = [(r, v) for r in rows for v in columns]
     for r, v in corners:
         _unit(builder, "tilezero", I8(2 * r + v))
     with cgutils.for_range(builder, count) as loop:
-        start = builder.mul(loop.index, I64(BLOCK_PARTS))
-        here = builder.gep(a, [start]), builder.gep(b, [start])
+        here = [
+            builder.gep(p, [builder.mul(loop.index, I64(size))])
+            for p, size in ((a, PART if thin else BLOCK_PARTS), (b, BLOCK_PARTS))
+        ]
         before = None, None
-        for parts in _ORDER:
+        for parts in _ORDER_THIN if thin else _ORDER:
             for p, part, old, first, halves in zip(here, parts, before, (4, 6), (rows, columns), strict=True):
                 if part != old:
                     load(first, halves, p, part)
@@ -164,11 +177,14 @@ def _generate_sum(builder, count, a, b, rows, columns, c, step):
 
 
 @intrinsic
-def _finish(typingctx, c, step, rows, columns, s):
-    """C += S, a row; whether all of C is finite."""
+def _finish(typingctx, c, step, rows, columns, scale, s):
+    """C = scale C + S, a row; whether all of C is finite."""
 
     def generate(context, builder, signature, args):
-        c, step, rows, columns, s = args
+        c, step, rows, columns, scale, s = args
+        scale = builder.shuffle_vector(
+            *[builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scale, I32(0))] * 2, ir.Constant(_BITS, None)
+        )
         exponent = ir.Constant(_BITS, [0x7F800000] * LANES)
         found = cgutils.alloca_once_value(builder, I16(0))
         with cgutils.for_range(builder, builder.sdiv(builder.add(columns, I64(LANES - 1)), I64(LANES))) as part:
@@ -177,7 +193,7 @@ def _finish(typingctx, c, step, rows, columns, s):
             wrong = cgutils.alloca_once_value(builder, ir.Constant(ir.VectorType(ir.IntType(1), LANES), None))
             with cgutils.for_range(builder, rows) as row:
                 place = _vector(builder, builder.gep(c, [builder.add(start, builder.mul(row.index, step))]))
-                line = builder.fadd(builder.load(place, align=4), total)
+                line = builder.fadd(builder.fmul(builder.load(place, align=4), scale), total)
                 builder.store(line, place, align=4)
                 bits = builder.and_(builder.bitcast(line, _BITS), exponent)
                 builder.store(builder.or_(builder.load(wrong), builder.icmp_unsigned("==", bits, exponent)), wrong)
@@ -186,12 +202,12 @@ def _finish(typingctx, c, step, rows, columns, s):
         return builder.icmp_unsigned("==", builder.load(found), I16(0))
 
     index = types.int64
-    return types.boolean(c, index, index, index, s), generate
+    return types.boolean(c, index, index, index, scale, s), generate
 
 
 @jit
-def split_left(a, step, first, last, columns, apart, out):
-    """Rows first..last of 32 columns of a left factor into parts.
+def split_left(a, step, first, last, columns, thin, apart, out):
+    """Rows first..last of 32 columns of a left factor into parts; into one if `thin`, as whole numbers up to 255 are.
 
     Shapes: a (rows, 32), of which `columns` count.
     Layout: rows of a are `step` apart, blocks of 32 rows in `out` are `apart`.
@@ -200,14 +216,17 @@ def split_left(a, step, first, last, columns, apart, out):
     outlined()
     second = LANES if columns > LANES else 0  # nothing is read behind a panel of one vector
     for r in range(first, last):
-        p = at(a, r * step)
-        _split_pair(p, columns, at(p, second), columns - LANES, at(out, r // SIDE * apart + r % SIDE * LANES))
+        p, place = at(a, r * step), at(out, r // SIDE * apart + r % SIDE * LANES)
+        if thin:
+            _round_pair(p, columns, at(p, second), columns - LANES, place)
+        else:
+            _split_pair(p, columns, at(p, second), columns - LANES, place)
 
 
 @routine
 def split_rows(a, step, first, last, columns, apart, p):
     """`split_left` for other routines."""
-    split_left(a, step, first, last, columns, apart, p)
+    split_left(a, step, first, last, columns, 0, apart, p)
 
 
 @routine
@@ -236,8 +255,9 @@ def split_panel(b, width, depth, p):
 
 
 @routine
-def multiply_parts(job, p, x, a, row, step, chunk, jump, rows, b, width, columns, depth, s, c, spare):
-    """C = S + A B for one panel of B and of C, of which `columns` count: `matmul.multiply` with both factors in parts.
+def multiply_parts(job, thin, scale, p, x, a, row, step, chunk, jump, rows, b, width, columns, depth, s, c, spare):
+    """C = S + scale A B for one panel of B and of C, of which `columns` count: `matmul.multiply` with both factors in
+    parts, A in one if `thin`.
 
     Shapes: A (rows, depth), B (depth, 32), S (32,), C (rows, 32), of which whole tiles of 16 rows are written; p and x
     are the parts of A and of B, `spare` is room for a block.
@@ -245,12 +265,13 @@ def multiply_parts(job, p, x, a, row, step, chunk, jump, rows, b, width, columns
     Aliasing: none.
     """
     outlined()
-    count = blocks(depth, SIDE)
+    count, size, zeros = blocks(depth, SIDE), PART if thin else BLOCK_PARTS, pointer(scale, job.zeros)
     for i in range(0, rows, SIDE):
-        high, a_parts, out = min(SIDE, rows - i), at(p, i // SIDE * count * BLOCK_PARTS), at(c, i * width)
-        _sum_blocks(count, a_parts, x, high > LANES, columns > LANES, out, width)
-        if not _finish(out, width, high, columns, s):
-            call(job.multiply, (at(a, i * row), row, step, chunk, jump, high, b, width, depth, s, spare))
+        high, a_parts, out = min(SIDE, rows - i), at(p, i // SIDE * count * size), at(c, i * width)
+        _sum_blocks(count, a_parts, x, thin != 0, high > LANES, columns > LANES, out, width)
+        if not _finish(out, width, high, columns, scale, s):
+            call(job.multiply, (at(a, i * row), row, step, chunk, jump, high, b, width, depth, zeros, spare))
+            _finish(spare, width, high, columns, scale, s)
             _replace(out, spare, high * width)
 
 

@@ -90,7 +90,7 @@ def product_parts(like, job, ops, team):
                     rows, columns = min(SIDE, end - r), min(SIDE, deep - d)
                     pack(at(a, r * a_row + (start + d) * a_step), a_row, a_step, rows, columns, SIDE, 0, block)
                     place = ((r - top) // SIDE * depth + d // SIDE) * BLOCK_PARTS
-                    split_left(block, SIDE, 0, rows, columns, 0, at(left, place))
+                    split_left(block, SIDE, 0, rows, columns, 0, 0, at(left, place))
             for j in range(first, last):
                 columns = min(SIDE, n - j * SIDE)
                 pack(at(b, start * b_row + j * SIDE * b_step), b_row, b_step, deep, columns, SIDE, 0, panel)
@@ -98,7 +98,7 @@ def product_parts(like, job, ops, team):
                 for r in range(top, end, SIDE):
                     rows, place = min(SIDE, end - r), at(out, r * n + j * SIDE)
                     call(job.multiply_parts, (
-                        job, at(left, (r - top) // SIDE * depth * BLOCK_PARTS), right,
+                        job, 0, cast(like, 1.0), at(left, (r - top) // SIDE * depth * BLOCK_PARTS), right,
                         at(a, r * a_row + start * a_step), a_row, a_step, deep, 0, rows,
                         panel, SIDE, columns, deep, zeros, block, spare,
                     ))  # fmt: skip

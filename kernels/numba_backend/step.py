@@ -5,10 +5,10 @@ is done by the same thread while the numbers are in its cache. Threads meet wher
 """
 
 from ..plan import DENSE, ELEMENTWISE
-from .batch import LOSS_GRAD, UPDATE, get_row, own_rows, private, private_parts, put_row, wait
+from .batch import LOSS_GRAD, UPDATE, get_row, is_thin, own_rows, private, private_parts, put_row, wait
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, view
-from .layout import BLOCK_PARTS, SIDE
+from .layout import BLOCK_PARTS, PART, SIDE
 from .matmul import blocks, panel_of, part_of, share, tall, tall_parts, turn_rows
 from .matrix_unit import split_left
 from .microkernel import read_vector, turn, vector_size
@@ -57,7 +57,7 @@ def rowwise_forward(like, job, op, number, step, rows, high, team):
 
 
 @routine
-def split_inputs(like, job, op, x, rows, high, team):
+def split_inputs(like, job, op, number, x, rows, high, team):
     """The inputs of a dense operation into parts, and their transpose where gradients follow: this thread's share.
 
     Shapes: x (rows, n_in).
@@ -67,21 +67,19 @@ def split_inputs(like, job, op, x, rows, high, team):
     outlined()
     scratch, panel, lanes = pointer(like, job.scratch), op.panel_in, vector_size(like)
     block = private(like, job, team)[0]
-    across, down = blocks(op.n_in, SIDE), blocks(rows, SIDE)
+    across, down, thin = blocks(op.n_in, SIDE), blocks(rows, SIDE), is_thin(job, op, number)
+    size = PART if thin else BLOCK_PARTS
     first, last = share(across * down, team)
     for task in range(first, last):
         i, j = task // across, task % across
-        a, columns, height = (
-            at(x, (j * high + i * SIDE) * panel),
-            min(SIDE, op.n_in - j * SIDE),
-            min(SIDE, rows - i * SIDE),
-        )
-        split_left(a, panel, 0, height, columns, 0, at(scratch, job.parts + task * BLOCK_PARTS))
+        columns, height = min(SIDE, op.n_in - j * SIDE), min(SIDE, rows - i * SIDE)
+        a = at(x, (j * high + i * SIDE) * panel)
+        split_left(a, panel, 0, height, columns, thin, 0, at(scratch, job.parts + task * size))
         if job.mode <= LOSS_GRAD:
             for r in range(0, height, lanes):
                 for c in range(0, columns, lanes):
                     turn(at(a, r * panel + c), panel, at(block, c * SIDE + r), SIDE)
-            split_left(block, SIDE, 0, columns, height, 0, at(scratch, op.x_parts + (j * down + i) * BLOCK_PARTS))
+            split_left(block, SIDE, 0, columns, height, thin, 0, at(scratch, op.x_parts + (j * down + i) * size))
 
 
 @routine
@@ -99,11 +97,13 @@ def forward(like, job, ops, x, rows, high, step, team):
         panel, panels = op.panel, blocks(op.n_out, op.panel)
         z = at(scratch, op.z)
         if op.code == DENSE:
-            in_parts = op.x_parts >= 0
+            in_parts, thin = op.x_parts >= 0, is_thin(job, op, number)
+            scale = cast(like, job.input_scale if thin else 1.0)
+            row = blocks(op.n_in, SIDE) * (PART if thin else BLOCK_PARTS)
             size, height = ROWS, tall(op.n_in, job.itemsize)
             room = private_parts(like, job, team)
             if in_parts:
-                call(job.split_inputs, (like, job, op, x, rows, high, team))
+                call(job.split_inputs, (like, job, op, number, x, rows, high, team))
                 wait(job, team)
                 size, height = SIDE, tall_parts(op.n_in)
             for top in range(0, rows, height):
@@ -117,10 +117,10 @@ def forward(like, job, ops, x, rows, high, step, team):
                     bias, c = at(params, op.b + j * panel), at(z, (j * high + r) * panel)
                     if in_parts:
                         call(job.split_panel, (w, panel, op.n_in, room[0]))
+                        columns, parts = min(panel, op.n_out - j * panel), at(scratch, job.parts + r // SIDE * row)
                         call(job.multiply_parts, (
-                            job, at(scratch, job.parts + r // SIDE * blocks(op.n_in, SIDE) * BLOCK_PARTS), room[0],
-                            a, op.panel_in, 1, op.panel_in, high * op.panel_in, s - r,
-                            w, panel, min(panel, op.n_out - j * panel), op.n_in, bias, c, room[2],
+                            job, thin, scale, parts, room[0], a, op.panel_in, 1, op.panel_in, high * op.panel_in,
+                            s - r, w, panel, columns, op.n_in, bias, c, room[2],
                         ))  # fmt: skip
                     else:
                         call(job.multiply, (
@@ -268,7 +268,7 @@ def input_gradients_parts(like, job, op, below, number, step, rows, high, team):
                 turn(at(w, r * panel), panel, at(room[1], c * panel_in + r), panel_in)
         call(job.split_panel, (room[1], panel_in, op.n_out, room[0]))
         call(job.multiply_parts, (
-            job, at(scratch, op.d_parts + start * row), room[0],
+            job, 0, cast(like, 1.0), at(scratch, op.d_parts + start * row), room[0],
             at(scratch, op.d + top * panel), panel, 1, panel, high * panel, bottom - top,
             room[1], panel_in, min(panel_in, op.n_in - q * panel_in), op.n_out, zeros,
             at(scratch, below.d + (q * high + top) * panel_in), room[2],

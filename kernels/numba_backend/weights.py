@@ -5,10 +5,10 @@ Arguments as in `batch`.
 
 import numpy as np
 
-from .batch import LOSS_GRAD, TRAIN, UPDATE, private, private_parts
+from .batch import LOSS_GRAD, TRAIN, UPDATE, is_thin, private, private_parts
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, value_of, view
-from .layout import BLOCK_PARTS, SIDE
+from .layout import BLOCK_PARTS, PART, SIDE
 from .matmul import blocks, part_of, share
 from .microkernel import tile
 from .optimizers import CONSTANTS
@@ -33,7 +33,9 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
     one, panel, panel_in = at(constants, CONSTANTS - 1), op.panel, op.panel_in
     deep, panels = op.deep, blocks(op.n_out, panel)
     in_parts, room = op.x_parts >= 0, private_parts(like, job, team)
-    tallest = SIDE if in_parts else ROWS
+    tallest, thin = SIDE if in_parts else ROWS, is_thin(job, op, number)
+    row_of_blocks = blocks(rows, SIDE) * (PART if thin else BLOCK_PARTS)
+    scale = cast(like, job.input_scale if thin else 1.0)
     # Tiles do not cross panels of x. A bias is one more tile of its panel of W, of one row.
     across = blocks(panel_in, tallest)
     tiles = op.n_in // panel_in * across + blocks(op.n_in % panel_in, tallest)
@@ -65,7 +67,7 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
             if is_bias:
                 a, row, step, height = one, np.int64(0), np.int64(0), np.int64(1)
                 place, start = op.b + j * panel, op.flat_b + j * panel
-            x_parts = op.x_parts + q * blocks(rows, SIDE) * BLOCK_PARTS
+            x_parts = op.x_parts + q * row_of_blocks
             r += tallest
             if r >= panel_in:
                 q, r = q + 1, np.int64(0)
@@ -89,7 +91,7 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
             else:
                 if in_parts and not is_bias:
                     call(job.multiply_parts, (
-                        job, at(scratch, x_parts), room[0],
+                        job, thin, scale, at(scratch, x_parts), room[0],
                         a, row, step, rows, 0, height, d, panel, columns, rows, zeros, block, room[2],
                     ))  # fmt: skip
                 else:
