@@ -111,6 +111,17 @@ def test_more_threads_than_processors(cython, threads):
     assert same_bits(fit(threads=threads), fit(threads=1))
 
 
+@pytest.mark.parametrize("threads", [2, 3, 4])
+def test_batches_of_a_prediction_do_not_mix(cython, threads):
+    """The last one, so small that every thread gathers all of it, waits for those who still read the one before."""
+    batch = threads * 64 + 16
+    c = case("300 600", 2 * batch - 17, batch, loss="mse", optimizer="sgd", dtype="float64", input_scale=1 / 255)
+    x = np.random.default_rng(0).integers(0, 256, c.x.shape, dtype=np.uint8)
+    expected, many = Fit.of(cython, c).forward(x), Fit.of(cython, c, threads=threads)
+    for _ in range(200):
+        assert same_bits(many.forward(x), expected)
+
+
 def test_many_small_calls(cython):
     """Two calls after one another must not mix, whatever their sizes."""
     rng = np.random.default_rng(0)

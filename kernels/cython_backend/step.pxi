@@ -45,6 +45,8 @@ cdef const real *begin_batch(Net *net, const Data *data, long i, long start, lon
     cdef long r0 = row_share(net, m, id, n), r1 = row_share(net, m, id + 1, n), j0 = 0, j1 = panels(op.n_in)
     shared[0] = own_batch(op, m, training, n)
     if shared[0]:
+        if start > 0 and not own_batch(op, net.capacity, training, n):  # others still read theirs in thread 0's copy
+            barrier_wait(&net.barrier, n)
         gather_inputs(net, data, op.n_in, start, 0, m, j0, j1, x)
         barrier_wait(&net.barrier, n)
         return x
