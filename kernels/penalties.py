@@ -12,8 +12,9 @@ EPSILON = 1e-7
 
 
 def penalty(w, l1, l2, axis=None):
-    """The penalty on `w`, over all of it or one a row."""
-    return l1 * np.abs(w).sum(axis=axis) + l2 * (w * w).sum(axis=axis)
+    """The penalty on `w`, over all of it or one a row; a rate of 0 is none, even on infinite weights."""
+    zero = np.zeros(() if axis is None else w.shape[:1], w.dtype)
+    return (l1 * np.abs(w).sum(axis=axis) if l1 else zero) + (l2 * (w * w).sum(axis=axis) if l2 else zero)
 
 
 def slope(w, l1, l2):

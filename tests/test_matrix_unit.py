@@ -94,15 +94,17 @@ SPECIAL = [np.inf, -np.inf, np.nan, np.finfo(np.float32).max, -3.4e38, 1e-40, 1e
 
 
 @pytest.mark.parametrize("value", SPECIAL)
-@pytest.mark.parametrize("where", ["inputs", "weights"])
+@pytest.mark.parametrize("where", ["inputs", "weights", "weights of bytes"])
 def test_special_values(cython, value, where):
     """Infinities stay infinities, and rows and columns without a special value do not notice."""
-    c = case("300 200 relu 290", 96, 96, loss="mse", optimizer="sgd", dtype="float32")
+    c = case("300 200 relu 290", 96, 96, loss="mse", optimizer="sgd", dtype="float32", input_scale=1 / 255)
     params, x = c.params.copy(), c.x.copy()
     if where == "inputs":
         x[40, 7] = value
     else:
         params[7 * 200 + 150] = value
+    if where == "weights of bytes":
+        x = np.random.default_rng(3).integers(1, 256, x.shape, dtype=np.uint8)
     results = []
     for b in (cython, backends.REFERENCE):
         fit = Fit(b, c.plan, params, batch_size=96)
@@ -112,6 +114,33 @@ def test_special_values(cython, value, where):
         for row, wanted in zip(np.atleast_2d(got), np.atleast_2d(expected), strict=True):
             largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=1)
             np.testing.assert_allclose(row / largest, wanted / largest, rtol=0, atol=1e-5)  # and by kind
+
+
+@pytest.mark.parametrize("special", [False, True])
+def test_bytes_that_are_their_own_targets(cython, special):
+    """An autoencoder of images, with a batch that is not full; an infinite weight makes the gradients NaN."""
+    c = case(
+        "300 180 relu 300 sigmoid",
+        150,
+        70,
+        loss="mse",
+        optimizer="adam",
+        dtype="float32",
+        input_scale=1 / 255,
+        target_scale=1 / 255,
+    )
+    x = bytes_of(c)[0]
+    if special:
+        c.params[5] = np.inf
+    results = []
+    for b in (cython, backends.REFERENCE):
+        fit = Fit.of(b, c, threads=2)
+        with np.errstate(all="ignore"):
+            done, sums = fit.train(x, x)
+        results.append((done, sums, *fit.host()))
+    assert results[0][0] == results[1][0] == (1 if special else 3)
+    for got, expected in zip(results[0][1:], results[1][1:], strict=True):
+        np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-5)
 
 
 @pytest.mark.parametrize("trans_a", [False, True])

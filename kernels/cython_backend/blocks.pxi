@@ -3,10 +3,45 @@
 #
 #   forward          Z   = X W        one panel of W in parts, all blocks of rows of X
 #   input gradient   dX' = W dZ'      one row of W's blocks in parts, all blocks of rows of the batch
-#   weight gradient  dW  = X' dZ      one block after the other, see weight_gradient in gemm.pxi
+#   weight gradient  dW  = X' dZ      one block after the other, for weight_gradient in gemm.pxi
 #
 # Threads share blocks out; a block is computed in the same way whoever does it. One that is not finite is computed
 # again in float32, in which infinities are infinities.
+
+
+cdef void thin_product(Net *net, const Op *op, long p, long rows, long j, real *c) noexcept nogil:
+    """Block (p, j) of Z = X W in float32, for X of bytes. Shapes: c (P, P), of which `rows` count. Layout: panels.
+    Aliasing: none."""
+    cdef real x[P * P]
+    cdef long k, i, deep = panels(op.n_in)
+    for k in range(deep):
+        join_bytes(op.x_parts + (p * deep + k) * PART, net.input_scale, x)
+        i = 0
+        while i < rows:
+            tile_natural(smaller(MR, rows - i), 2, smaller(P, op.n_in - k * P), x + i * P, P, 0,
+                         net.w + op.w + (j * op.n_in + k * P) * P, c + i * P, k > 0)
+            i += MR
+
+
+cdef void weight_block(Net *net, const Op *op, const real *x, long q, long j, long m, real *c) noexcept nogil:
+    """Block (q, j) of dW = X' dZ. Shapes: x (m, n_in), unless it is bytes, c (P, P). Layout: panels. Aliasing: none."""
+    cdef real block[P * P]
+    cdef const real *a
+    cdef long p, i, rows = smaller(P, op.n_in - q * P), wide = smaller(P, op.n_out - j * P)
+    cdef long parts = PART if op.thin else PARTS_BLOCK
+    if multiply_blocks(rows, wide, op.thin, panels(m), op.xt_parts + q * op.row_blocks * parts,
+                       op.dz_parts + j * op.row_blocks * PARTS_BLOCK, net.input_scale if op.thin else 1, c):
+        return
+    for p in range(panels(m)):
+        a = x + (q * op.ld + p * P) * P
+        if op.thin:
+            join_bytes(op.x_parts + (p * panels(op.n_in) + q) * PART, net.input_scale, block)
+            a = block
+        i = 0
+        while i < rows:
+            tile_transposed(smaller(MR, rows - i), vectors(wide), smaller(P, m - p * P), a + i,
+                            op.dz + (j * op.ld + p * P) * P, c + i * P, p > 0)
+            i += MR
 
 
 cdef void forward_panel(Net *net, Op *op, const real *x, long step, long jump, long j, long p0, long p1, long m,
@@ -24,7 +59,10 @@ cdef void forward_panel(Net *net, Op *op, const real *x, long step, long jump, l
     for p in range(p0, p1):
         end = smaller(p * P + P, m)
         if not multiply_blocks(end - p * P, wide, op.thin, deep, op.x_parts + p * deep * parts, right, scale, y + p * P * P):
-            rows_product(x, step, jump, p * P, end, w, op.n_in, vectors(wide), y)
+            if op.thin:
+                thin_product(net, op, p, end - p * P, j, y + p * P * P)
+            else:
+                rows_product(x, step, jump, p * P, end, w, op.n_in, vectors(wide), y)
         finish_forward(net, op, j, p * P, end, training)
         if training and net.loss_in_columns and op == &net.ops[net.n_ops - 1]:
             loss_panel(net, op, j, p * P, end, m, id)

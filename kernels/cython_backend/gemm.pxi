@@ -136,8 +136,6 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     cdef real scaled[FEW * P]
     cdef bint direct = (gradient == NULL and update.code == SGD and m <= FEW and update.clip == 0
                         and not op.penalized and op.kernel_decay == 0)
-    cdef real scale = net.input_scale if op.thin else 1
-    cdef long parts = PART if op.thin else PARTS_BLOCK
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
     cdef long chunk, start, deep, low, high, j, q, part, k, t, i, rows, wide, r, depth
     cdef const real *dz
@@ -163,9 +161,9 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                     tile_transposed(smaller(MR, rows - t * MR), vectors(op.n_out - j * P), m, x + q * op.ld * P + t * MR,
                                     scaled, net.w + op.w + (j * op.n_in + i) * P, True)
             else:
-                if not (op.by_blocks and multiply_blocks(
-                        rows, wide, op.thin, panels(m), op.xt_parts + q * op.row_blocks * parts,
-                        op.dz_parts + j * op.row_blocks * PARTS_BLOCK, scale, block)):
+                if op.by_blocks:
+                    weight_block(net, op, x, q, j, m, block)
+                else:
                     for part in range(blocks(m, M_BLOCK)):
                         k = part * M_BLOCK
                         depth = smaller(M_BLOCK, m - k)

@@ -311,15 +311,20 @@ cdef void loss_panel(Net *net, Op *op, long j, long r0, long r1, long m, long id
     """Rows r0..r1, at most rows_together, of panel j of the last operation's output against their targets: the sum of
     their losses, weighted, into net.part_loss, and the gradient of the batch's mean into its dz, back to the
     pre-activation. Layout: panels of net.ld rows. Aliasing: none."""
-    cdef const real *targets = net.t
+    cdef real block[P * P]
+    cdef const real *targets
     cdef real v[(ROWS_TOGETHER + P) * P]
     cdef real sums[P]
     cdef real share = output_share(net.loss, op.n_out), weight
     cdef double total = 0
     cdef long b, c, at = (j * net.ld + r0) * P
-    if net.reproduces:
-        targets = net.x if net.ops[0].by_blocks else net.x + id * net.x_size
-    elementwise_run(net.loss, net.loss_parameter, op.y + at, targets + at, op.dz + at, v, share * (<real> 1.0 / m),
+    targets = net.t + at
+    if net.reproduces and net.ops[0].thin:
+        join_bytes(net.ops[0].x_parts + (r0 // P * panels(net.ops[0].n_in) + j) * PART, net.input_scale, block)
+        targets = block
+    elif net.reproduces:
+        targets = (net.x if net.ops[0].by_blocks else net.x + id * net.x_size) + at
+    elementwise_run(net.loss, net.loss_parameter, op.y + at, targets, op.dz + at, v, share * (<real> 1.0 / m),
                     (r1 - r0) * P)
     memset(sums, 0, sizeof(sums))
     for b in range(r1 - r0):

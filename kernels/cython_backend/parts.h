@@ -92,6 +92,14 @@ static void split_bytes(const uint8_t *row, long width, long jump, part_t *out) 
     }
 }
 
+/* Shapes: in a block of a thin left factor, out (P, P): its bytes times scale. Layout: a panel. Aliasing: none. */
+static void join_bytes(const part_t *in, real scale, real *out) {
+    for (int r = 0; r < P; r++, in += P, out += P) {
+        store(out, (vec)(load_bits(in) << 16) * scale);
+        store(out + LANES, (vec)(load_bits(in) & UPPER) * scale);
+    }
+}
+
 /* A block of a left factor into that of its transpose, or a block of a right factor. Shapes: `parts` parts.
    Aliasing: none. */
 static void turn_block(const part_t *in, int parts, part_t *out) {
@@ -185,6 +193,7 @@ static __attribute__((noinline)) int multiply_blocks(long rows, long columns, in
 static void split_left(const real *a, long step, long rows, long wide, part_t *out) {}
 static void split_right(const real *b, long rows, long wide, part_t *out) {}
 static void split_bytes(const uint8_t *row, long width, long jump, part_t *out) {}
+static void join_bytes(const part_t *in, real scale, real *out) {}
 static void turn_block(const part_t *in, int parts, part_t *out) {}
 static int multiply_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real scale,
                            real *c) { return 0; }

@@ -47,10 +47,16 @@ cdef void split_gradients(Op *op, long j, long r0, long r1) noexcept nogil:
 
 cdef void gather_parts(Op *op, const Data *data, long start, long r0, long r1, long j0, long j1,
                        bint turned) noexcept nogil:
-    """What split_inputs does for its rows and panels, with the bytes of the batch that begins at `start`."""
+    """What split_inputs does for its rows and panels, with the bytes of the batch that begins at `start`. There is no
+    need to have them as numbers as well."""
     cdef long b, j, p, deep = panels(op.n_in), end = smaller(op.n_in, j1 * P)
     cdef part_t *row
+    for b in range(r0, r0 + AHEAD):
+        if b < r1:
+            fetch(<const char *> (data.x8 + data_row(data, start + b) * op.n_in + j0 * P), end - j0 * P)
     for b in range(r0, blocks(r1, P) * P):
+        if b + AHEAD < r1:
+            fetch(<const char *> (data.x8 + data_row(data, start + b + AHEAD) * op.n_in + j0 * P), end - j0 * P)
         row = op.x_parts + ((b // P * deep) + j0) * PART + b % P * P
         if b < r1:
             split_bytes(data.x8 + data_row(data, start + b) * op.n_in + j0 * P, end - j0 * P, PART, row)

@@ -53,10 +53,11 @@ cdef const real *begin_batch(Net *net, const Data *data, long i, long start, lon
     barrier_wait(&net.barrier, n)
     if op.by_blocks and in_columns(op, m, training, n):
         r0, r1, j0, j1 = 0, m, share(j1, id, n), share(j1, id + 1, n)
-    gather_inputs(net, data, op.n_in, start, r0, r1, j0, j1, net.x)
     if op.thin:
         gather_parts(op, data, start, r0, r1, j0, j1, training)
-    elif op.by_blocks:
+        return net.x
+    gather_inputs(net, data, op.n_in, start, r0, r1, j0, j1, net.x)
+    if op.by_blocks:
         split_inputs(op, net.x, P, net.ld * P, j0, j1, r0, r1, training)
     return net.x
 
