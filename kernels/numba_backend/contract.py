@@ -47,6 +47,7 @@ def _call(routine, dtype, job, ops, threads, **wishes):
 
 def _run(workspace, rows, mode, **wishes):
     link.link(workspace, mode)
+    workspace.shares[:] = 0
     dtype, threads = workspace.plan.dtype, _threads(workspace, rows)
     _call(engine.run, dtype, workspace.job, workspace.ops, threads, mode=mode, **wishes)
     return int(workspace.job["done"][0])

@@ -214,6 +214,16 @@ def atomic_store(typingctx, p, value):
 
 
 @intrinsic
+def atomic_swap(typingctx, p, old, new):
+    """Write the integer at `p` if it is `old`, as one step for all threads; whether it was."""
+
+    def generate(context, builder, signature, args):
+        return builder.extract_value(builder.cmpxchg(*args, "seq_cst"), 1)
+
+    return types.boolean(p, types.int64, types.int64), generate
+
+
+@intrinsic
 def pause(typingctx):
     """Tell the core that this loop only waits."""
 

@@ -79,7 +79,7 @@ JOB = _record(
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
     "numbers count sums gradient seed step first last out a b m k trans_a trans_b right code zeros "
     "penalty penalized constrained whole squares clip_global tied tied_gradient "
-    "parts deepest private_parts" + ROUTINES,
+    "parts deepest private_parts shares" + ROUTINES,
     "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
     ("meeting", np.int64, 16),
 )
@@ -90,6 +90,8 @@ REAL, UINT8, INT32 = range(3)
 COPIES = 4
 # Numbers that a normalisation keeps of each column, or of each row.
 GROUP_NUMBERS = 5
+# Integers that a thread has for sharing out jobs, two cache lines; see `threads.take_jobs`.
+SHARE = 16
 # Rows of scratch that a thread has for itself.
 SPARE_ROWS = 4
 CACHE_LINE, _LARGE_PAGE = 64, 1 << 21
@@ -258,6 +260,7 @@ class Workspace:
     copies: np.ndarray
     statistics: np.ndarray
     metrics: np.ndarray
+    shares: np.ndarray
     linked: set  # what its records have the addresses for; see `link`
 
     def pack(self, params, state):
@@ -310,6 +313,7 @@ def workspace(plan, batch_size, threads):
     tied = ops["source"] >= 0
     copies = aligned(int((ops["n_in"] * ops["n_out"])[tied].sum()), plan.dtype)
     metrics = np.zeros(len(plan.metrics), np.int64)
+    shares = aligned(threads * SHARE, np.dtype(np.int64))
     gradient = aligned(plan.n_params if plan.whole_gradient else 0, plan.dtype)
     standing = {
         "n_ops": len(ops), "lowest": int(np.argmax(ops["code"] != ELEMENTWISE)) if plan.n_params else len(ops),
@@ -323,7 +327,7 @@ def workspace(plan, batch_size, threads):
         "constrained": plan.rates[:, [RATE_MAX_NORM, RATE_NON_NEGATIVE]].any(),
         "whole": plan.whole_gradient, "clip_value": plan.clip[CLIP_VALUE],
         "clip_norm": max(plan.clip[CLIP_NORM], plan.clip[CLIP_GLOBAL]), "clip_global": plan.clip[CLIP_GLOBAL] > 0,
-        "tied": tied.any(), "tied_gradient": address(copies),
+        "tied": tied.any(), "tied_gradient": address(copies), "shares": address(shares),
     }  # fmt: skip
     for name, value in standing.items():
         job[name] = value
@@ -331,5 +335,5 @@ def workspace(plan, batch_size, threads):
     ops["statistics"] = [address(part) for part in statistics]
     for op in ops[ops["groups"] > 0]:
         params[op["w"] : op["w"] + op["moving_jump"]] = 1.0  # a gamma that is not there
-    arrays = ops, job, params, state, room, row_sums, sums, gradient, copies, statistics, metrics
+    arrays = ops, job, params, state, room, row_sums, sums, gradient, copies, statistics, metrics, shares
     return Workspace(plan, batch_size, threads, *arrays, set())

@@ -34,12 +34,6 @@ def tall(depth, itemsize):
     return max(4, layout.L2_BLOCK // (depth * itemsize * ROWS)) * ROWS
 
 
-@inline
-def part_of(first, last, j, tiles):
-    """The part of block j, of so many tiles, that lies in the range first..last of all tiles."""
-    return max(first - j * tiles, 0), min(last - j * tiles, tiles)
-
-
 @routine
 def multiply(a, row, step, chunk, jump, rows, b, width, depth, s, c):
     """C = S + A B for one panel of B and of C.

@@ -5,14 +5,15 @@ is done by the same thread while the numbers are in its cache. Threads meet wher
 """
 
 from ..plan import DENSE, ELEMENTWISE
-from .batch import LOSS_GRAD, UPDATE, get_row, is_thin, own_rows, private, private_parts, put_row, wait
+from .batch import INDEX, LOSS_GRAD, UPDATE, get_row, is_thin, own_rows, private, private_parts, put_row, wait
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, view
 from .layout import BLOCK_PARTS, PART, SIDE
-from .matmul import blocks, panel_of, part_of, share, tall, tall_parts, turn_rows
+from .matmul import blocks, panel_of, share, tall, tall_parts, turn_rows
 from .matrix_unit import split_left
 from .microkernel import read_vector, turn, vector_size
 from .processor import ROWS
+from .threads import begin_jobs, take_jobs
 
 
 @inline
@@ -92,6 +93,7 @@ def forward(like, job, ops, x, rows, high, step, team):
     """
     outlined()
     scratch, params = pointer(like, job.scratch), pointer(like, job.params)
+    shares = pointer(INDEX, job.shares)
     for number in range(job.first, job.last + 1):
         op = ops[number]
         panel, panels = op.panel, blocks(op.n_out, op.panel)
@@ -109,10 +111,11 @@ def forward(like, job, ops, x, rows, high, step, team):
             for top in range(0, rows, height):
                 below = min(rows, top + height)
                 tiles = blocks(below - top, size)
-                first, last = share(panels * tiles, team)
-                for j in range(first // tiles, blocks(last, tiles)):
-                    start, end = part_of(first, last, j, tiles)
-                    r, s = top + start * size, min(top + end * size, below)
+                begin_jobs(shares, team)
+                first, last = take_jobs(shares, panels * tiles, tiles, blocks(tiles, 2), team)
+                while first < last:
+                    j, start = first // tiles, first % tiles
+                    r, s = top + start * size, min(top + (start + last - first) * size, below)
                     a, w = at(x, r * op.panel_in), at(params, op.w + j * op.deep * panel)
                     bias, c = at(params, op.b + j * panel), at(z, (j * high + r) * panel)
                     if in_parts:
@@ -128,6 +131,7 @@ def forward(like, job, ops, x, rows, high, step, team):
                         ))  # fmt: skip
                     if not op.rowwise:
                         _finish_forward(like, job, op, number, step, j, r, s, high)
+                    first, last = take_jobs(shares, panels * tiles, tiles, blocks(tiles, 2), team)
         else:
             if op.code != ELEMENTWISE:
                 call(job.normalize, (like, job, op, x, rows, high, team))
@@ -258,10 +262,12 @@ def input_gradients_parts(like, job, op, below, number, step, rows, high, team):
     lanes, panel, panel_in = vector_size(like), op.panel, op.panel_in
     across, row = panel_of(rows, lanes), blocks(op.n_out, SIDE) * BLOCK_PARTS
     count = blocks(rows, SIDE)
-    first, last = share(blocks(op.n_in, panel_in) * count, team)
-    for q in range(first // count, blocks(last, count)):
-        start, end = part_of(first, last, q, count)
-        top, bottom = start * SIDE, min(end * SIDE, rows)
+    shares, jobs = pointer(INDEX, job.shares), blocks(op.n_in, panel_in) * count
+    begin_jobs(shares, team)
+    first, last = take_jobs(shares, jobs, count, blocks(count, 2), team)
+    while first < last:
+        q, start = first // count, first % count
+        top, bottom = start * SIDE, min((start + last - first) * SIDE, rows)
         for c in range(0, blocks(op.n_out, panel) * panel, lanes):
             w = at(params, op.w + (c // panel * op.deep + q * panel_in) * panel + c % panel)
             for r in range(0, panel_in, lanes):
@@ -275,6 +281,7 @@ def input_gradients_parts(like, job, op, below, number, step, rows, high, team):
         ))  # fmt: skip
         if not below.rowwise:
             call(job.finish_backward, (like, job, below, number, step, q, top, bottom, rows, high, across))
+        first, last = take_jobs(shares, jobs, count, blocks(count, 2), team)
 
 
 @inline

@@ -10,8 +10,22 @@ import os
 import queue
 import threading
 
-from .cache import jit
-from .intrinsics import at, atomic_add, atomic_load, atomic_store, give_way, outlined, pause
+import numpy as np
+
+from .cache import inline, jit
+from .intrinsics import (
+    at,
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    atomic_swap,
+    give_way,
+    outlined,
+    pause,
+    view,
+)
+from .layout import SHARE
+from .matmul import share
 
 _SPINS = 200
 
@@ -44,6 +58,55 @@ def barrier(p, threads):
             pause()
         else:
             give_way()
+
+
+@inline
+def begin_jobs(p, team):
+    """Begin to share out the jobs of the next product: all threads go through the same ones."""
+    view(at(p, team[0] * SHARE + 1), 1)[0] += 1
+
+
+@jit
+def take_jobs(p, jobs, piece, least, team):
+    """Take some jobs that nobody has taken: the range, which is empty when there are none.
+
+    Processors are seldom equally fast: other programs take their time, and other guests of the machine. So a thread
+    takes jobs from the front of its share; when there are none left, from the back of the others'. What a job computes
+    does not depend on who does it. A share is one word, what is taken of it in the product with that number:
+
+        product | from the front (20 bits) | from the back (20 bits)
+
+    Shapes: p (threads, SHARE), int64: the word, and the number of the product that the thread is at.
+    Layout: contiguous. A range does not cross a multiple of `piece`; towards the end there are shorter ones, of `least`
+    or more while there are as many.
+    Aliasing: none.
+    """
+    outlined()
+    product, mask = view(at(p, team[0] * SHARE + 1), 1)[0], (1 << 20) - 1
+    for other in range(team[1]):
+        owner = (team[0] + other) % team[1]
+        word, (begin, end) = at(p, owner * SHARE), share(jobs, (owner, team[1]))
+        while True:
+            seen = atomic_load(word)
+            if seen >> 40 > product:
+                break
+            front, back = (seen >> 20 & mask, seen & mask) if seen >> 40 == product else (0, 0)
+            left = end - begin - front - back
+            if left <= 0:
+                break
+            some = left if team[1] == 1 or left >= 2 * piece else (left + 1) // 2
+            some = max(some, min(least, left))
+            if other == 0:
+                low = begin + front
+                high = min((low // piece + 1) * piece, low + some)
+                front += high - low
+            else:
+                high = end - back
+                low = max((high - 1) // piece * piece, high - some)
+                back += high - low
+            if atomic_swap(word, seen, product << 40 | front << 20 | back):
+                return low, high
+    return np.int64(0), np.int64(0)
 
 
 def _serve(calls):

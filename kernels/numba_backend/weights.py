@@ -5,17 +5,20 @@ Arguments as in `batch`.
 
 import numpy as np
 
-from .batch import LOSS_GRAD, TRAIN, UPDATE, is_thin, private, private_parts
+from .batch import INDEX, LOSS_GRAD, TRAIN, UPDATE, is_thin, private, private_parts
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, value_of, view
 from .layout import BLOCK_PARTS, PART, SIDE
-from .matmul import blocks, part_of, share
+from .matmul import blocks
 from .microkernel import tile
 from .optimizers import CONSTANTS
 from .processor import ROWS
+from .threads import begin_jobs, take_jobs
 
 # Rows of a batch that plain gradient descent adds to W one by one: few enough terms that W loses no digits.
 FEW = 4
+# Tiles of a weight gradient that a thread takes at least from another.
+LEAST = 4
 
 
 @routine
@@ -48,9 +51,12 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
     if mode == UPDATE and job.clip_norm > 0.0:
         of_w = value_of(job.clip_factor, (job, ops, number, 0))
         of_b = value_of(job.clip_factor, (job, ops, number, 1))
-    first, last = share(per_panel * panels, team)
-    for j in range(first // per_panel, blocks(last, per_panel)):
-        low, end = part_of(first, last, j, per_panel)
+    shares, least = pointer(INDEX, job.shares), min(LEAST, per_panel)
+    begin_jobs(shares, team)
+    first, last = take_jobs(shares, per_panel * panels, per_panel, least, team)
+    while first < last:
+        j, low = first // per_panel, first % per_panel
+        end = low + last - first
         columns, d = min(panel, op.n_out - j * panel), at(scratch, op.d + j * high * panel)
         if direct:
             rate, scaled, given = -numbers[0], view(spare, rows * panel), view(d, rows * panel)
@@ -110,6 +116,7 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
                 if decay != 0.0:
                     call(job.decay_weights, (numbers, decay, w))
                 call(job.apply, (numbers, w, m, v, g))
+        first, last = take_jobs(shares, per_panel * panels, per_panel, least, team)
 
 
 @inline
