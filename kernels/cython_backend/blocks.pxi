@@ -58,7 +58,8 @@ cdef void forward_panel(Net *net, Op *op, const real *x, long step, long jump, l
         split_right(w + k * P * P, smaller(P, op.n_in - k * P), wide, right + k * PARTS_BLOCK)
     for p in range(p0, p1):
         end = smaller(p * P + P, m)
-        if not multiply_blocks(end - p * P, wide, op.thin, deep, op.x_parts + p * deep * parts, right, scale, y + p * P * P):
+        if not multiply_blocks(end - p * P, wide, op.thin, deep, op.x_parts + p * deep * parts, right, scale,
+                               y + p * P * P):
             if op.thin:
                 thin_product(net, op, p, end - p * P, j, y + p * P * P)
             else:
@@ -85,8 +86,8 @@ cdef void input_block(Net *net, const Op *op, long q, long p, long m, real *c) n
         transpose_part(op.dz + (k * op.ld + p * P) * P, P, smaller(P, m - p * P), turned)
         i = 0
         while i < rows:
-            tile_natural(smaller(MR, rows - i), 2, smaller(P, op.n_out - k * P), net.w + op.w + (k * op.n_in + q * P + i) * P, P, 0,
-                         turned, c + i * P, k > 0)
+            tile_natural(smaller(MR, rows - i), 2, smaller(P, op.n_out - k * P),
+                         net.w + op.w + (k * op.n_in + q * P + i) * P, P, 0, turned, c + i * P, k > 0)
             i += MR
 
 
@@ -101,7 +102,8 @@ cdef void input_gradient_blocks(Net *net, Op *op, Op *below, long m, long id, lo
         q = low // across
         rows = smaller(P, op.n_in - q * P)
         for k in range(deep):
-            split_left(net.w + op.w + (k * op.n_in + q * P) * P, P, rows, smaller(P, op.n_out - k * P), left + k * PARTS_BLOCK)
+            split_left(net.w + op.w + (k * op.n_in + q * P) * P, P, rows, smaller(P, op.n_out - k * P),
+                       left + k * PARTS_BLOCK)
         for p in range(low % across, low % across + high - low):
             r0 = p * P
             r1 = smaller(r0 + P, m)

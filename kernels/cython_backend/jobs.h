@@ -1,14 +1,14 @@
-/* How threads share out the jobs of a product. Processors are seldom equally fast, as other programs and other guests of
-   the machine take their time, and all would wait for the slowest. So each thread begins with a fixed share,
+/* How threads share out the jobs of a product. Processors are seldom equally fast, as other programs and other guests
+   of the machine take their time, and all would wait for the slowest. So each thread begins with a fixed share,
 
        | thread 0: front >      < back | thread 1: front >      < back | ...
 
    takes pieces from its front, and when there is nothing left, from the back of the others' shares. What a job computes
    does not depend on who does it, so neither does the result.
 
-   A share is one word, `phase | taken from the front | taken from the back`. All threads go through the same products in
-   the same order and count them: a word of an earlier phase is a share that nobody has touched yet, one of a later phase
-   a share of which all has been taken. */
+   A share is one word, `phase | taken from the front | taken from the back`. All threads go through the same products
+   in the same order and count them: a word of an earlier phase is a share that nobody has touched yet, one of a later
+   phase a share of which all has been taken. */
 
 #ifndef FASTNN_JOBS_H
 #define FASTNN_JOBS_H
@@ -29,9 +29,10 @@ static inline long share_begin(long jobs, long id, long n) { return jobs * id / 
 /* Begins the next product. */
 static inline void next_phase(share_t *shares, long id) { shares[id].phase++; }
 
-/* Takes some of the jobs low..high of one share, a run that does not cross a multiple of `piece`; towards the end shorter
-   ones, of `least` or more while there are as many. Returns 0 when all jobs are taken. */
-static inline int take_jobs(share_t *shares, long jobs, long piece, long least, long id, long n, long *low, long *high) {
+/* Takes some of the jobs low..high of one share, a run that does not cross a multiple of `piece`; towards the end
+   shorter ones, of `least` or more while there are as many. Returns 0 when all jobs are taken. */
+static inline int take_jobs(share_t *shares, long jobs, long piece, long least, long id, long n, long *low,
+                            long *high) {
     const uint16_t phase = (uint16_t)shares[id].phase;
     for (long other = 0; other < n; other++) {
         const long owner = (id + other) % n, begin = share_begin(jobs, owner, n), end = share_begin(jobs, owner + 1, n);

@@ -267,17 +267,6 @@ cdef struct Net:
     barrier_t barrier
 
 
-cdef inline fp_state begin_kernels() noexcept nogil:
-    """At the beginning of a task, in each thread: denormals count as zero, and the matrix unit is configured."""
-    matrix_unit_on()
-    return flush_denormals()
-
-
-cdef inline void end_kernels(fp_state old) noexcept nogil:
-    matrix_unit_off()
-    restore_denormals(old)
-
-
 cdef inline long blocks(long n, long size) noexcept nogil:
     """How many blocks of `size` cover n."""
     return (n + size - 1) // size

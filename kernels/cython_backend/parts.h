@@ -1,14 +1,15 @@
 /* Float32 products on the matrix unit of a processor (AMX), which multiplies numbers of bfloat16 and sums in float32.
 
-   A float32 has 24 significant bits and a bfloat16 eight, so x = h + m + l, each part the nearest to what is left, without
-   remainder. Of the nine products of the parts of two numbers the six that count are summed, smallest first:
+   A float32 has 24 significant bits and a bfloat16 eight, so x = h + m + l, each part the nearest to what is left,
+   without remainder. Of the nine products of the parts of two numbers the six that count are summed, smallest first:
 
        a b = ah bl + ah bm + am bm + am bh + al bh + ah bh + less than 2^-23 |a b|
 
-   and the sum itself is rounded once for 32 products, where a chain of float32 multiply-adds rounds each: the results are
-   nearer to the exact ones (Henry, Tang, Heinecke, 2019: Leveraging the bfloat16 artificial intelligence datatype for
-   higher-precision computations). At 16 times the rate of multiply-adds, six products take three eighths of the time. A
-   byte is a bfloat16 as it is: a left factor of bytes is `thin`, it has one part, and three products count.
+   and the sum itself is rounded once for 32 products, where a chain of float32 multiply-adds rounds each: the results
+   are nearer to the exact ones (Henry, Tang, Heinecke, 2019: Leveraging the bfloat16 artificial intelligence datatype
+   for higher-precision computations). At 16 times the rate of multiply-adds, six products take three eighths of the
+   time, and as long as these while another program uses the other thread of the core. A byte is a bfloat16 as it is: a
+   left factor of bytes is `thin`, it has one part, and three products count.
 
    Everything is in blocks of P x P, padded with zeros. Every part of a block is two tiles of 1 KB, as the unit takes
    them: 16 rows of 16 pairs.
@@ -17,9 +18,9 @@
        row r: pairs (k, k + 16), k < 16        pair row k < 16: pairs (k, k + 16) of 16 columns
        [part][r / 16][r % 16][k][2]            [part][c / 16][k][c % 16][2]
 
-   Numbers 16 apart are paired because they come from two vector registers lane by lane, so that nothing is shuffled. Where
-   a number is infinite, NaN or so large that h would be infinite, the product is NaN somewhere and has to be computed
-   in float32. Numbers below 2^-110 lose their lower parts. */
+   Numbers 16 apart are paired because they come from two vector registers lane by lane, so that nothing is shuffled.
+   Where a number is infinite, NaN or so large that h would be infinite, the product is NaN somewhere and has to be
+   computed in float32. Numbers below 2^-110 lose their lower parts. */
 
 #ifndef FASTNN_PARTS_H
 #define FASTNN_PARTS_H
@@ -70,14 +71,16 @@ static void split_left(const real *a, long step, long rows, long wide, part_t *o
     for (long r = rows; r < P; r++) split_pair((vec){0}, (vec){0}, out + r * P);
 }
 
-/* Shapes: b (rows, wide), at most P x P. Layout: rows of b are P apart, out a block of a right factor. Aliasing: none. */
+/* Shapes: b (rows, wide), at most P x P. Layout: rows of b are P apart, out a block of a right factor.
+   Aliasing: none. */
 static void split_right(const real *b, long rows, long wide, part_t *out) {
     for (long k = 0; k < LANES; k++, b += P, out += P) {
         for (int v = 0; v < 2; v++) {
             const long left = wide - v * LANES;
             const real *low = b + v * LANES, *high = low + LANES * P;
-            if (rows == P && wide == P) split_pair(load(low), load(high), out + v * TILE);
-            else split_pair(load_some(low, k < rows ? left : 0), load_some(high, k + LANES < rows ? left : 0), out + v * TILE);
+            part_t *const to = out + v * TILE;
+            if (rows == P && wide == P) split_pair(load(low), load(high), to);
+            else split_pair(load_some(low, k < rows ? left : 0), load_some(high, k + LANES < rows ? left : 0), to);
         }
     }
 }

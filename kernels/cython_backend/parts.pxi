@@ -22,7 +22,8 @@ cdef void transpose_part(const real *a, long step, long rows, real *out) noexcep
 cdef void split_inputs(Op *op, const real *x, long step, long jump, long j0, long j1, long r0, long r1,
                        bint turned) noexcept nogil:
     """Rows r0..r1 of panels j0..j1 of an operation's inputs, and their transpose if `turned`.
-    Shapes: x (m, n_in). Layout: rows of x are `step` apart, its panels `jump`; r0 is a multiple of P. Aliasing: none."""
+    Shapes: x (m, n_in). Layout: rows of x are `step` apart, its panels `jump`; r0 is a multiple of P.
+    Aliasing: none."""
     cdef part_t *block
     cdef long j, p, wide
     for j in range(j0, j1):
@@ -35,7 +36,8 @@ cdef void split_inputs(Op *op, const real *x, long step, long jump, long j0, lon
 
 
 cdef void split_gradients(Op *op, long j, long r0, long r1) noexcept nogil:
-    """Rows r0..r1 of panel j of an operation's dZ. Layout: panels of op.ld rows; r0 is a multiple of P. Aliasing: none."""
+    """Rows r0..r1 of panel j of an operation's dZ. Layout: panels of op.ld rows; r0 is a multiple of P.
+    Aliasing: none."""
     cdef part_t *block
     cdef long p, wide = smaller(P, op.n_out - j * P)
     for p in range(r0 // P, blocks(r1, P)):

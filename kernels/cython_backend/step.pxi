@@ -18,6 +18,17 @@ cdef struct Call:
     long done           # train only: batches whose loss was finite
 
 
+cdef inline fp_state begin_kernels() noexcept nogil:
+    """At the beginning of a task, in each thread: denormals count as zero, and the matrix unit is configured."""
+    matrix_unit_on()
+    return flush_denormals()
+
+
+cdef inline void end_kernels(fp_state old) noexcept nogil:
+    matrix_unit_off()
+    restore_denormals(old)
+
+
 cdef inline long row_share(const Net *net, long m, long id, long n) noexcept nogil:
     """Where thread id's share of the rows of a batch begins."""
     return smaller(m, share(blocks(m, net.rows_together), id, n) * net.rows_together)
