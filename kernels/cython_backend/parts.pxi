@@ -51,21 +51,21 @@ cdef void gather_parts(Op *op, const Data *data, long start, long r0, long r1, l
                        bint turned) noexcept nogil:
     """What split_inputs does for its rows and panels, with the bytes of the batch that begins at `start`. There is no
     need to have them as numbers as well."""
-    cdef long b, j, p, deep = panels(op.n_in), end = smaller(op.n_in, j1 * P)
-    cdef part_t *row
-    for b in range(r0, r0 + AHEAD):
-        if b < r1:
-            fetch(<const char *> (data.x8 + data_row(data, start + b) * op.n_in + j0 * P), end - j0 * P)
-    for b in range(r0, blocks(r1, P) * P):
-        if b + AHEAD < r1:
-            fetch(<const char *> (data.x8 + data_row(data, start + b + AHEAD) * op.n_in + j0 * P), end - j0 * P)
-        row = op.x_parts + ((b // P * deep) + j0) * PART + b % P * P
-        if b < r1:
-            split_bytes(data.x8 + data_row(data, start + b) * op.n_in + j0 * P, end - j0 * P, PART, row)
-        else:
-            for j in range(j1 - j0):
-                memset(row + j * PART, 0, P * sizeof(part_t))
-    if turned:
-        for j in range(j0, j1):
-            for p in range(r0 // P, blocks(r1, P)):
-                turn_block(op.x_parts + (p * deep + j) * PART, 1, op.xt_parts + (j * op.row_blocks + p) * PART)
+    cdef long b, j, p, deep = panels(op.n_in), first = j0 * P, wide = smaller(op.n_in, j1 * P) - first
+    cdef part_t *block
+    for b in range(r0, smaller(r0 + AHEAD, r1)):
+        fetch(<const char *> (data.x8 + data_row(data, start + b) * op.n_in + first), wide)
+    for p in range(r0 // P, blocks(r1, P)):
+        block = op.x_parts + p * deep * PART
+        for b in range(P):
+            if p * P + b + AHEAD < r1:
+                fetch(<const char *> (data.x8 + data_row(data, start + p * P + b + AHEAD) * op.n_in + first), wide)
+            if p * P + b < r1:
+                split_bytes(data.x8 + data_row(data, start + p * P + b) * op.n_in + first, wide, PART,
+                            block + j0 * PART + b * P)
+            else:
+                for j in range(j0, j1):
+                    memset(block + j * PART + b * P, 0, P * sizeof(part_t))
+        if turned:
+            for j in range(j0, j1):
+                turn_block(block + j * PART, 1, op.xt_parts + (j * op.row_blocks + p) * PART)
