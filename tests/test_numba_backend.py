@@ -277,11 +277,11 @@ import os, signal
 import numpy as np
 from fastnn.kernels import get_backend
 nb = get_backend("numba")
-a = np.ones((64, 64), np.float32)
+a = np.ones((256, 256), np.float32)
 def product():
     out = np.zeros_like(a)
     nb.gemm(a, a, out, False, False, 3)
-    return (out == 64).all()
+    return (out == 256).all()
 assert product()
 child = os.fork()
 if child == 0:
@@ -324,7 +324,7 @@ def test_helpers_are_used_again_and_no_more_than_asked_for():
 import threading, numpy as np
 from fastnn.kernels import get_backend
 nb = get_backend("numba")
-a = np.ones((64, 64), np.float32)
+a = np.ones((256, 256), np.float32)
 for threads in (1, 3, 2, 3, 3):
     nb.gemm(a, a, np.zeros_like(a), False, False, threads)
     print(sum(t.name == "fastnn-numba" for t in threading.enumerate()))

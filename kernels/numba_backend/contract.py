@@ -13,6 +13,7 @@ from .layout import (
     INT32,
     OP,
     REAL,
+    SHARE,
     SIDE,
     UINT8,
     aligned,
@@ -183,15 +184,17 @@ def _probe(routine, dtype, threads=1, scratch_size=0, widest=1, deepest=0, **wis
 
 def gemm(a, b, out, trans_a, trans_b, threads):
     (m, n), k = out.shape, a.shape[0 if trans_a else 1]
+    threads = min(threads, 1 + m * n * k // _WORK_PER_THREAD)
     wishes = {
         "a": address(a), "b": address(b), "out": address(out), "m": m, "k": k, "n": n, "trans_a": trans_a,
         "trans_b": trans_b, "itemsize": a.itemsize, "multiply": multiply.address(a.dtype),
     }  # fmt: skip
     if by_parts(k, n, m, a.dtype):
         wishes |= {name: getattr(matrix_unit, name).address(a.dtype) for name in ("split_panel", "multiply_parts")}
-        deep = min(k, DEPTH)
+        deep, shares = min(k, DEPTH), np.zeros(threads * SHARE, np.int64)
         size = round_up(parts_size(min(round_up(m, SIDE), tall_parts(deep)), deep), 16)
-        _probe(probes.product_parts, a.dtype, threads, threads * size, deepest=-(-deep // SIDE), right=size, **wishes)
+        wishes |= {"right": size, "shares": address(shares)}
+        _probe(probes.product_parts, a.dtype, threads, threads * size, deepest=-(-deep // SIDE), **wishes)
         return
     count = lanes(a.itemsize)
     right, left = round_up(n, panel(n, count)) * k, round_up(m, panel(m, count)) * k if trans_a else 0

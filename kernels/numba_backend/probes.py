@@ -5,13 +5,14 @@
 
 import numpy as np
 
-from .batch import LABEL, private, private_parts, wait
+from .batch import INDEX, LABEL, private, private_parts, wait
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, value_of, view
 from .layout import BLOCK_PARTS, DEPTH, SIDE
 from .matmul import blocks, pack, panel_of, share, tall, tall_parts
 from .matrix_unit import split_left
 from .microkernel import vector_size
+from .threads import begin_jobs, take_jobs
 from .weights import copy_block
 
 
@@ -63,40 +64,41 @@ def _add_block(source, source_step, place, step, height, columns):
 
 @routine
 def product_parts(like, job, ops, team):
-    """The same on the matrix unit. The longer side of the product is shared out; all else each thread does for itself,
-    for another's parts would have to come from its cache.
+    """The same on the matrix unit. Where the product is wider than high, threads take panels of it, otherwise each has
+    its share of the rows; all else each thread does for itself, for another's parts would come from its cache.
 
     Shapes, layout, aliasing: as above.
     """
     outlined()
-    m, k, n, zeros = job.m, job.k, job.n, pointer(like, job.zeros)
+    m, k, n, zeros, shares = job.m, job.k, job.n, pointer(like, job.zeros), pointer(INDEX, job.shares)
     a, b, out = pointer(like, job.a), pointer(like, job.b), pointer(like, job.out)
     right, panel, spare = private_parts(like, job, team)
     block = private(like, job, team)[0]
     left = at(pointer(like, job.scratch), team[0] * job.right)
     a_row, a_step = (1, m) if job.trans_a else (k, 1)
     b_row, b_step = (1, k) if job.trans_b else (n, 1)
-    rows_of_blocks, panels, height = blocks(m, SIDE), blocks(n, SIDE), tall_parts(min(DEPTH, k))
-    i, rows_end = share(rows_of_blocks, team) if m > n else (0, rows_of_blocks)
-    first, last = share(panels, team) if m <= n else (0, panels)
-    bottom = min(m, rows_end * SIDE)
+    panels, height = blocks(n, SIDE), tall_parts(min(DEPTH, k))
+    by_rows = m > n
+    begin, end = share(blocks(m, SIDE), team) if by_rows else (0, blocks(m, SIDE))
     for start in range(0, k, DEPTH):
         deep = min(DEPTH, k - start)
         depth = blocks(deep, SIDE)
-        for top in range(i * SIDE, bottom, height):
-            end = min(bottom, top + height)
-            for r in range(top, end, SIDE):
+        for top in range(begin * SIDE, min(m, end * SIDE), height):
+            bottom = min(m, end * SIDE, top + height)
+            for r in range(top, bottom, SIDE):
                 for d in range(0, deep, SIDE):
-                    rows, columns = min(SIDE, end - r), min(SIDE, deep - d)
+                    rows, columns = min(SIDE, bottom - r), min(SIDE, deep - d)
                     pack(at(a, r * a_row + (start + d) * a_step), a_row, a_step, rows, columns, SIDE, 0, block)
                     place = ((r - top) // SIDE * depth + d // SIDE) * BLOCK_PARTS
                     split_left(block, SIDE, 0, rows, columns, 0, 0, at(left, place))
-            for j in range(first, last):
-                columns = min(SIDE, n - j * SIDE)
-                pack(at(b, start * b_row + j * SIDE * b_step), b_row, b_step, deep, columns, SIDE, 0, panel)
+            begin_jobs(shares, team)
+            first, last = (0, panels) if by_rows else take_jobs(shares, panels, 1, 1, team)
+            while first < last:
+                columns = min(SIDE, n - first * SIDE)
+                pack(at(b, start * b_row + first * SIDE * b_step), b_row, b_step, deep, columns, SIDE, 0, panel)
                 call(job.split_panel, (panel, SIDE, deep, right))
-                for r in range(top, end, SIDE):
-                    rows, place = min(SIDE, end - r), at(out, r * n + j * SIDE)
+                for r in range(top, bottom, SIDE):
+                    rows, place = min(SIDE, bottom - r), at(out, r * n + first * SIDE)
                     call(job.multiply_parts, (
                         job, 0, cast(like, 1.0), at(left, (r - top) // SIDE * depth * BLOCK_PARTS), right,
                         at(a, r * a_row + start * a_step), a_row, a_step, deep, 0, rows,
@@ -105,6 +107,7 @@ def product_parts(like, job, ops, team):
                     if start > 0:
                         _add_block(place, n, block, SIDE, rows, columns)
                     copy_block(block, SIDE, place, n, rows, columns)
+                first, last = (first + 1, last) if by_rows else take_jobs(shares, panels, 1, 1, team)
 
 
 @routine
