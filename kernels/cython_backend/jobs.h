@@ -44,7 +44,13 @@ static inline int take_jobs(share_t *shares, long jobs, long piece, long least, 
             if (ahead > 0) break;
             if (ahead == 0) front = seen >> TAKEN_BITS & TAKEN_MASK, back = seen & TAKEN_MASK;
             left = end - begin - front - back;
-            if (left <= 0) break;
+            if (left <= 0) {
+                /* An empty share of one's own is marked even so: it would fall behind until it seemed to be ahead. */
+                now = (uint64_t)phase << 2 * TAKEN_BITS;
+                if (other > 0 || ahead == 0) break;
+                if (__atomic_compare_exchange_n(word, &seen, now, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) break;
+                continue;
+            }
             some = n > 1 && left < 2 * piece ? (left + 1) / 2 : left; /* leave something for those who come to help */
             if (some < least) some = least < left ? least : left;
             if (other == 0) {
