@@ -3,6 +3,11 @@
 What is small computes on the vector unit: these networks and batches are not.
 """
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers import backends
@@ -177,3 +182,42 @@ def test_forward_from_the_middle(cython):
     for first in range(1, ops):
         hidden = fit.forward(c.x, 0, first - 1)
         np.testing.assert_allclose(fit.forward(hidden, first, ops - 1), fit.forward(c.x), rtol=1e-5, atol=1e-5)
+
+
+# What this process is allowed, and a signal stack without room for what the unit adds to it.
+ALLOWED = """
+import ctypes
+from fastnn.kernels import get_backend
+libc, mask = ctypes.CDLL(None), ctypes.c_uint64()
+def allowed():
+    assert libc.syscall(158, 0x1022, ctypes.byref(mask)) == 0  # arch_prctl, ARCH_GET_XCOMP_PERM
+    return bool(mask.value & 1 << 18)
+def signals_on(stack):
+    return libc.sigaltstack((ctypes.c_void_p * 3)(ctypes.addressof(stack), 0, len(stack)), None) == 0
+small = (ctypes.c_char * 4096)()
+"""
+
+
+def program(code, isa):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("FASTNN_")} | {"FASTNN_ISA": isa}
+    command = [sys.executable, "-c", ALLOWED + code]
+    return subprocess.run(command, cwd=Path(__file__).parent, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("isa", ["", "amx", "v4"])
+def test_permission_is_asked_for_where_needed(cython, isa):
+    code = 'print(allowed(), get_backend("cython").instruction_set(), allowed(), signals_on(small))'
+    result = program(code, isa)
+    assert result.stdout.split() == (
+        ["False", "v4", "False", "True"] if isa == "v4" else ["False", "amx", "True", "False"]
+    )
+
+
+@pytest.mark.parametrize("isa", ["", "amx"])
+def test_permission_refused(cython, isa):
+    """The kernel does not give it while a thread's signals would not find room."""
+    result = program('assert signals_on(small); print(get_backend("cython").instruction_set(), allowed())', isa)
+    if isa:
+        assert "FASTNN_ISA='amx'" in result.stderr.splitlines()[-1]
+    else:
+        assert result.stdout.split() == ["v4", "False"], result.stderr

@@ -48,9 +48,9 @@ def instruction_set():
     BackendUnavailable
         If there is none, or if the one named was not built or cannot run on this processor.
     """
-    runs, built = _pool.instruction_sets(), variants()
+    forced, built = os.environ.get("FASTNN_ISA"), variants()
+    runs = _pool.instruction_sets("amx" in built and (not forced or forced == "amx"))
     usable = [v for v in runs if v in built]
-    forced = os.environ.get("FASTNN_ISA")
     if forced and forced not in usable:
         raise BackendUnavailable(f"FASTNN_ISA={forced!r}: built are {built}, and this processor runs {runs}")
     if not usable:
