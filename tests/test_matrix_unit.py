@@ -86,6 +86,21 @@ def test_the_same_bits_on_any_threads_and_scratch(cython, name, kind):
         assert same_bits(alone, everything(cython, c, x, threads=threads, poison=byte))
 
 
+@pytest.mark.parametrize("rows", [1, 4, 5, 40])
+@pytest.mark.parametrize("kind", ["float", "bytes"])
+def test_few_rows_in_the_last_batch(cython, kind, rows):
+    """Plain gradient descent adds a few rows to the weights one by one."""
+    c = case("300 200 relu 290", 64 + rows, 64, loss="mse", optimizer="sgd", dtype="float32", input_scale=1 / 255)
+    x = bytes_of(c)[0] if kind == "bytes" else c.x
+    expected = Fit.of(backends.REFERENCE, c)
+    expected.train(x, c.y, rate=0.5)
+    for threads, byte in ((1, 0xFF), (2, 0x7F)):
+        fit = Fit.of(cython, c, threads=threads)
+        cython.poison(fit.workspace, byte)
+        fit.train(x, c.y, rate=0.5)
+        np.testing.assert_allclose(fit.host()[0], expected.host()[0], rtol=0, atol=1e-6)
+
+
 def test_it_is_not_the_vector_unit(cython):
     """Sums of 32 products are rounded at a time, so that the last bits differ."""
     c = network("regression")

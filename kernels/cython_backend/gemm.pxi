@@ -135,7 +135,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     cdef real block[P * P]
     cdef real scaled[FEW * P]
     cdef bint direct = (gradient == NULL and update.code == SGD and m <= FEW and update.clip == 0
-                        and not op.penalized and op.kernel_decay == 0)
+                        and not op.penalized and op.kernel_decay == 0 and not op.thin)
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
     cdef long chunk, start, deep, low, high, j, q, part, k, t, i, rows, wide, r, depth
     cdef const real *dz
