@@ -32,11 +32,12 @@ NETS = {
 
 
 @pytest.fixture
-def cython(backend):
-    if backend.NAME != "cython":
-        pytest.skip("of the cython backend")
-    if backend.instruction_set() != "amx":
-        pytest.skip(f"its engine is that for {backend.instruction_set()}")
+def unit(backend):
+    """A backend that uses the matrix unit here."""
+    if backend.NAME not in ("cython", "numba"):
+        pytest.skip("no backend that would")
+    if not {"amx", "(AMX)"} & set(backend.instruction_set().split()):
+        pytest.skip(f"it uses {backend.instruction_set()}")
     return backend
 
 
@@ -62,14 +63,14 @@ def everything(backend, c, x, threads=2, poison=None):
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("kind", ["float", "bytes"])
-def test_nearer_to_the_exact_result_than_float32_usually_is(cython, name, kind):
+def test_nearer_to_the_exact_result_than_float32_usually_is(unit, name, kind):
     """Within the distance that the reference in float32 itself has."""
     more = {"input_scale": 1 / 255} if kind == "bytes" else {}
     low, high = (network(name, dtype, **more) for dtype in ("float32", "float64"))
     x, exact = bytes_of(low) if kind == "bytes" else (low.x, high.x)
     batch = low.batch
     results = []
-    for b, c, inputs in ((cython, low, x), (backends.REFERENCE, low, x), (backends.REFERENCE, high, exact)):
+    for b, c, inputs in ((unit, low, x), (backends.REFERENCE, low, x), (backends.REFERENCE, high, exact)):
         fit = Fit.of(b, c)
         results.append((fit.loss_grad(inputs[:batch], c.y[:batch])[0], fit.forward(inputs)))
     for got, reference, expected in zip(*results, strict=True):
@@ -78,34 +79,34 @@ def test_nearer_to_the_exact_result_than_float32_usually_is(cython, name, kind):
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("kind", ["float", "bytes"])
-def test_the_same_bits_on_any_threads_and_scratch(cython, name, kind):
+def test_the_same_bits_on_any_threads_and_scratch(unit, name, kind):
     c = network(name, **({"input_scale": 1 / 255} if kind == "bytes" else {}))
     x = bytes_of(c)[0] if kind == "bytes" else c.x
-    alone = everything(cython, c, x, threads=1)
+    alone = everything(unit, c, x, threads=1)
     for threads, byte in ((2, None), (3, 0xFF), (5, 0x7F)):
-        assert same_bits(alone, everything(cython, c, x, threads=threads, poison=byte))
+        assert same_bits(alone, everything(unit, c, x, threads=threads, poison=byte))
 
 
 @pytest.mark.parametrize("rows", [1, 4, 5, 40])
 @pytest.mark.parametrize("kind", ["float", "bytes"])
-def test_few_rows_in_the_last_batch(cython, kind, rows):
+def test_few_rows_in_the_last_batch(unit, kind, rows):
     """Plain gradient descent adds a few rows to the weights one by one."""
     c = case("300 200 relu 290", 64 + rows, 64, loss="mse", optimizer="sgd", dtype="float32", input_scale=1 / 255)
     x = bytes_of(c)[0] if kind == "bytes" else c.x
     expected = Fit.of(backends.REFERENCE, c)
     expected.train(x, c.y, rate=0.5)
     for threads, byte in ((1, 0xFF), (2, 0x7F)):
-        fit = Fit.of(cython, c, threads=threads)
-        cython.poison(fit.workspace, byte)
+        fit = Fit.of(unit, c, threads=threads)
+        unit.poison(fit.workspace, byte)
         fit.train(x, c.y, rate=0.5)
         np.testing.assert_allclose(fit.host()[0], expected.host()[0], rtol=0, atol=1e-6)
 
 
-def test_it_is_not_the_vector_unit(cython):
+def test_it_is_not_the_vector_unit(unit):
     """Sums of 32 products are rounded at a time, so that the last bits differ."""
     c = network("regression")
-    many = Fit.of(cython, c).forward(c.x)
-    one = np.concatenate([Fit(cython, c.plan, c.params, batch_size=1).forward(row[None]) for row in c.x])
+    many = Fit.of(unit, c).forward(c.x)
+    one = np.concatenate([Fit(unit, c.plan, c.params, batch_size=1).forward(row[None]) for row in c.x])
     assert not same_bits(many, one)
     np.testing.assert_allclose(many, one, rtol=1e-5, atol=1e-6)
 
@@ -115,7 +116,7 @@ SPECIAL = [np.inf, -np.inf, np.nan, np.finfo(np.float32).max, -3.4e38, 1e-40, 1e
 
 @pytest.mark.parametrize("value", SPECIAL)
 @pytest.mark.parametrize("where", ["inputs", "weights", "weights of bytes"])
-def test_special_values(cython, value, where):
+def test_special_values(unit, value, where):
     """Infinities stay infinities, and rows and columns without a special value do not notice."""
     c = case("300 200 relu 290", 96, 96, loss="mse", optimizer="sgd", dtype="float32", input_scale=1 / 255)
     params, x = c.params.copy(), c.x.copy()
@@ -126,7 +127,7 @@ def test_special_values(cython, value, where):
     if where == "weights of bytes":
         x = np.random.default_rng(3).integers(1, 256, x.shape, dtype=np.uint8)
     results = []
-    for b in (cython, backends.REFERENCE):
+    for b in (unit, backends.REFERENCE):
         fit = Fit(b, c.plan, params, batch_size=96)
         with np.errstate(all="ignore"):
             results.append((fit.forward(x), fit.loss_grad(x, c.y)[0]))
@@ -137,7 +138,7 @@ def test_special_values(cython, value, where):
 
 
 @pytest.mark.parametrize("special", [False, True])
-def test_bytes_that_are_their_own_targets(cython, special):
+def test_bytes_that_are_their_own_targets(unit, special):
     """An autoencoder of images, with a batch that is not full; an infinite weight makes the gradients NaN."""
     c = case(
         "300 180 relu 300 sigmoid",
@@ -153,7 +154,7 @@ def test_bytes_that_are_their_own_targets(cython, special):
     if special:
         c.params[5] = np.inf
     results = []
-    for b in (cython, backends.REFERENCE):
+    for b in (unit, backends.REFERENCE):
         fit = Fit.of(b, c, threads=2)
         with np.errstate(all="ignore"):
             done, sums = fit.train(x, x)
@@ -166,7 +167,7 @@ def test_bytes_that_are_their_own_targets(cython, special):
 @pytest.mark.parametrize("trans_a", [False, True])
 @pytest.mark.parametrize("trans_b", [False, True])
 @pytest.mark.parametrize("shape", [(64, 3000, 17), (65, 257, 300), (128, 784, 900), (321, 129, 515)])
-def test_products(cython, trans_a, trans_b, shape):
+def test_products(unit, trans_a, trans_b, shape):
     m, k, n = shape
     rng = np.random.default_rng(m)
     a, b = rng.normal(size=(m, k)).astype("f"), rng.normal(size=(k, n)).astype("f")
@@ -174,7 +175,7 @@ def test_products(cython, trans_a, trans_b, shape):
     exact = a.astype("d") @ b.astype("d")
     for threads in (1, 2, 3):
         out = np.full((m, n), np.nan, "f")
-        cython.gemm(
+        unit.gemm(
             np.ascontiguousarray(a.T) if trans_a else a,
             np.ascontiguousarray(b.T) if trans_b else b,
             out,
@@ -190,9 +191,9 @@ def test_products(cython, trans_a, trans_b, shape):
         assert np.array_equal(np.sign(out[3]), np.sign(exact[3]))
 
 
-def test_forward_from_the_middle(cython):
+def test_forward_from_the_middle(unit):
     c = network("classifier")
-    fit = Fit.of(cython, c)
+    fit = Fit.of(unit, c)
     ops = len(c.plan.ops)
     for first in range(1, ops):
         hidden = fit.forward(c.x, 0, first - 1)
@@ -220,8 +221,8 @@ def program(code, isa):
 
 
 @pytest.mark.parametrize("isa", ["", "amx", "v4"])
-def test_permission_is_asked_for_where_needed(cython, isa):
-    code = 'print(allowed(), get_backend("cython").instruction_set(), allowed(), signals_on(small))'
+def test_permission_is_asked_for_where_needed(unit, isa):
+    code = 'print(allowed(), get_backend("unit").instruction_set(), allowed(), signals_on(small))'
     result = program(code, isa)
     assert result.stdout.split() == (
         ["False", "v4", "False", "True"] if isa == "v4" else ["False", "amx", "True", "False"]
@@ -229,9 +230,9 @@ def test_permission_is_asked_for_where_needed(cython, isa):
 
 
 @pytest.mark.parametrize("isa", ["", "amx"])
-def test_permission_refused(cython, isa):
+def test_permission_refused(unit, isa):
     """The kernel does not give it while a thread's signals would not find room."""
-    result = program('assert signals_on(small); print(get_backend("cython").instruction_set(), allowed())', isa)
+    result = program('assert signals_on(small); print(get_backend("unit").instruction_set(), allowed())', isa)
     if isa:
         assert "FASTNN_ISA='amx'" in result.stderr.splitlines()[-1]
     else:

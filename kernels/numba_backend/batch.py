@@ -40,10 +40,10 @@ def private(like, job, team):
 
 @inline
 def private_parts(like, job, team):
-    """What this thread has for itself where products are made of parts: the parts of a panel, a panel, and a block."""
+    """What this thread has for itself where products are made of parts: the parts of a panel, a block, and a panel."""
     parts = at(pointer(like, job.scratch), job.private + team[0] * job.private_step + job.private_parts)
-    panel = at(parts, job.deepest * BLOCK_PARTS)
-    return parts, panel, at(panel, job.deepest * SIDE * SIDE)
+    block = at(parts, job.deepest * BLOCK_PARTS)
+    return parts, block, at(block, (SIDE + ROWS) * SIDE)
 
 
 @inline

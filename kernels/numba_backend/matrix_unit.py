@@ -24,11 +24,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .cache import jit, routine
-from .intrinsics import I32, I64, at, call, outlined, pointer
+from .cache import inline, jit, routine
+from .intrinsics import I32, I64, at, call, outlined, view
 from .layout import BLOCK_PARTS, PART, SIDE
 from .matmul import blocks
-from .processor import LANES, MATRIX_UNIT
+from .processor import LANES, MATRIX_UNIT, ROWS
 
 _TILE = PART // 2
 I8, I16 = ir.IntType(8), ir.IntType(16)
@@ -254,24 +254,34 @@ def split_panel(b, width, depth, p):
                 _split_pair(low, LANES if rest > 0 else 0, high, LANES if rest > LANES else 0, at(out, i * LANES))
 
 
+@inline
+def _scale(source, n, scale, place):
+    numbers, scaled = view(source, n), view(place, n)
+    for k in range(n):
+        scaled[k] = scale * numbers[k]
+
+
 @routine
 def multiply_parts(job, thin, scale, p, x, a, row, step, chunk, jump, rows, b, width, columns, depth, s, c, spare):
     """C = S + scale A B for one panel of B and of C, of which `columns` count: `matmul.multiply` with both factors in
     parts, A in one if `thin`.
 
     Shapes: A (rows, depth), B (depth, 32), S (32,), C (rows, 32), of which whole tiles of 16 rows are written; p and x
-    are the parts of A and of B, `spare` is room for a block.
+    are the parts of A and of B, `spare` is room for a block and a panel.
     Layout: A by strides as for `microkernel.tile`, its parts by rows of blocks; all else contiguous.
     Aliasing: none.
     """
     outlined()
-    count, size, zeros = blocks(depth, SIDE), PART if thin else BLOCK_PARTS, pointer(scale, job.zeros)
+    count, size = blocks(depth, SIDE), PART if thin else BLOCK_PARTS
     for i in range(0, rows, SIDE):
         high, a_parts, out = min(SIDE, rows - i), at(p, i // SIDE * count * size), at(c, i * width)
         _sum_blocks(count, a_parts, x, thin != 0, high > LANES, columns > LANES, out, width)
         if not _finish(out, width, high, columns, scale, s):
-            call(job.multiply, (at(a, i * row), row, step, chunk, jump, high, b, width, depth, zeros, spare))
-            _finish(spare, width, high, columns, scale, s)
+            exact = b
+            if thin:
+                exact = at(spare, (SIDE + ROWS) * SIDE)
+                _scale(b, depth * width, scale, exact)
+            call(job.multiply, (at(a, i * row), row, step, chunk, jump, high, exact, width, depth, s, spare))
             _replace(out, spare, high * width)
 
 

@@ -72,7 +72,7 @@ def product_parts(like, job, ops, team):
     outlined()
     m, k, n, zeros, shares = job.m, job.k, job.n, pointer(like, job.zeros), pointer(INDEX, job.shares)
     a, b, out = pointer(like, job.a), pointer(like, job.b), pointer(like, job.out)
-    right, panel, spare = private_parts(like, job, team)
+    right, spare, panel = private_parts(like, job, team)
     block = private(like, job, team)[0]
     left = at(pointer(like, job.scratch), team[0] * job.right)
     a_row, a_step = (1, m) if job.trans_a else (k, 1)

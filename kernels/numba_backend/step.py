@@ -123,7 +123,7 @@ def forward(like, job, ops, x, rows, high, step, team):
                         columns, parts = min(panel, op.n_out - j * panel), at(scratch, job.parts + r // SIDE * row)
                         call(job.multiply_parts, (
                             job, thin, scale, parts, room[0], a, op.panel_in, 1, op.panel_in, high * op.panel_in,
-                            s - r, w, panel, columns, op.n_in, bias, c, room[2],
+                            s - r, w, panel, columns, op.n_in, bias, c, room[1],
                         ))  # fmt: skip
                     else:
                         call(job.multiply, (
@@ -271,13 +271,13 @@ def input_gradients_parts(like, job, op, below, number, step, rows, high, team):
         for c in range(0, blocks(op.n_out, panel) * panel, lanes):
             w = at(params, op.w + (c // panel * op.deep + q * panel_in) * panel + c % panel)
             for r in range(0, panel_in, lanes):
-                turn(at(w, r * panel), panel, at(room[1], c * panel_in + r), panel_in)
-        call(job.split_panel, (room[1], panel_in, op.n_out, room[0]))
+                turn(at(w, r * panel), panel, at(room[2], c * panel_in + r), panel_in)
+        call(job.split_panel, (room[2], panel_in, op.n_out, room[0]))
         call(job.multiply_parts, (
             job, 0, cast(like, 1.0), at(scratch, op.d_parts + start * row), room[0],
             at(scratch, op.d + top * panel), panel, 1, panel, high * panel, bottom - top,
-            room[1], panel_in, min(panel_in, op.n_in - q * panel_in), op.n_out, zeros,
-            at(scratch, below.d + (q * high + top) * panel_in), room[2],
+            room[2], panel_in, min(panel_in, op.n_in - q * panel_in), op.n_out, zeros,
+            at(scratch, below.d + (q * high + top) * panel_in), room[1],
         ))  # fmt: skip
         if not below.rowwise:
             call(job.finish_backward, (like, job, below, number, step, q, top, bottom, rows, high, across))

@@ -98,7 +98,7 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
                 if in_parts and not is_bias:
                     call(job.multiply_parts, (
                         job, thin, scale, at(scratch, x_parts), room[0],
-                        a, row, step, rows, 0, height, d, panel, columns, rows, zeros, block, room[2],
+                        a, row, step, rows, 0, height, d, panel, columns, rows, zeros, block, room[1],
                     ))  # fmt: skip
                 else:
                     tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
