@@ -41,6 +41,13 @@ def unit(backend):
     return backend
 
 
+@pytest.fixture
+def cython(unit):
+    if unit.NAME != "cython":
+        pytest.skip("of the cython backend")
+    return unit
+
+
 def network(name, dtype="float32", **more):
     text, n, batch, options = NETS[name]
     return case(text, n, batch, dtype=dtype, **{**options, **more})
@@ -221,8 +228,8 @@ def program(code, isa):
 
 
 @pytest.mark.parametrize("isa", ["", "amx", "v4"])
-def test_permission_is_asked_for_where_needed(unit, isa):
-    code = 'print(allowed(), get_backend("unit").instruction_set(), allowed(), signals_on(small))'
+def test_permission_is_asked_for_where_needed(cython, isa):
+    code = 'print(allowed(), get_backend("cython").instruction_set(), allowed(), signals_on(small))'
     result = program(code, isa)
     assert result.stdout.split() == (
         ["False", "v4", "False", "True"] if isa == "v4" else ["False", "amx", "True", "False"]
@@ -230,9 +237,9 @@ def test_permission_is_asked_for_where_needed(unit, isa):
 
 
 @pytest.mark.parametrize("isa", ["", "amx"])
-def test_permission_refused(unit, isa):
+def test_permission_refused(cython, isa):
     """The kernel does not give it while a thread's signals would not find room."""
-    result = program('assert signals_on(small); print(get_backend("unit").instruction_set(), allowed())', isa)
+    result = program('assert signals_on(small); print(get_backend("cython").instruction_set(), allowed())', isa)
     if isa:
         assert "FASTNN_ISA='amx'" in result.stderr.splitlines()[-1]
     else:
