@@ -319,6 +319,21 @@ def test_results_are_those_of_one_thread():
     assert all(np.array_equal(alone, train(threads)) for threads in (2, 3, 5))
 
 
+def test_more_products_than_there_are_numbers_for(monkeypatch):
+    """Threads share out the jobs of each product, and count products up to 2^15 and on from 0."""
+    contract = importlib.import_module(f"{nb.__name__}.contract")
+    monkeypatch.setattr(contract, "_threads", lambda workspace, rows: workspace.threads)
+    plan = build("3 70 relu 2", loss="mse", optimizer="sgd")
+    x = np.random.default_rng(0).normal(size=(40_003, 3)).astype(np.float32)
+    found = []
+    for threads in (1, 3):
+        workspace = nb.to_backend(plan, parameters(plan), np.zeros((0, plan.n_params), np.float32), 1, threads)
+        out = np.full((len(x), 2), np.nan, np.float32)
+        nb.forward(workspace, x, 0, len(plan.ops) - 1, out)
+        found.append(out)
+    assert np.array_equal(*found)
+
+
 def test_helpers_are_used_again_and_no_more_than_asked_for():
     code = """
 import threading, numpy as np

@@ -28,6 +28,7 @@ from .layout import SHARE
 from .matmul import share
 
 _SPINS = 200
+_NUMBERS, _TAKEN = (1 << 15) - 1, (1 << 24) - 1
 
 _idle = []
 if hasattr(os, "register_at_fork"):
@@ -61,9 +62,21 @@ def barrier(p, threads):
 
 
 @inline
+def _ahead(word, product):
+    """How far the product that a word is of comes after another; they are counted up to 2^15, and from 0 again."""
+    return ((word >> 48) - product + (1 << 14) & _NUMBERS) - (1 << 14)
+
+
+@jit
 def begin_jobs(p, team):
     """Begin to share out the jobs of the next product: all threads go through the same ones."""
-    view(at(p, team[0] * SHARE + 1), 1)[0] += 1
+    outlined()
+    word, number = at(p, team[0] * SHARE), view(at(p, team[0] * SHARE + 1), 1)
+    number[0] = number[0] + 1 & _NUMBERS
+    seen = atomic_load(word)
+    # A share without jobs is not touched by anybody else, and must not be of a product that is long gone.
+    if _ahead(seen, number[0]) < 0:
+        atomic_swap(word, seen, number[0] << 48)
 
 
 @jit
@@ -74,7 +87,7 @@ def take_jobs(p, jobs, piece, least, team):
     takes jobs from the front of its share; when there are none left, from the back of the others'. What a job computes
     does not depend on who does it. A share is one word, what is taken of it in the product with that number:
 
-        product | from the front (20 bits) | from the back (20 bits)
+        product (15 bits) | from the front (24 bits) | from the back (24 bits)
 
     Shapes: p (threads, SHARE), int64: the word, and the number of the product that the thread is at.
     Layout: contiguous. A range does not cross a multiple of `piece`; towards the end there are shorter ones, of `least`
@@ -82,15 +95,16 @@ def take_jobs(p, jobs, piece, least, team):
     Aliasing: none.
     """
     outlined()
-    product, mask = view(at(p, team[0] * SHARE + 1), 1)[0], (1 << 20) - 1
+    product = view(at(p, team[0] * SHARE + 1), 1)[0]
     for other in range(team[1]):
         owner = (team[0] + other) % team[1]
         word, (begin, end) = at(p, owner * SHARE), share(jobs, (owner, team[1]))
         while True:
             seen = atomic_load(word)
-            if seen >> 40 > product:
+            ahead = _ahead(seen, product)
+            if ahead > 0:
                 break
-            front, back = (seen >> 20 & mask, seen & mask) if seen >> 40 == product else (0, 0)
+            front, back = (seen >> 24 & _TAKEN, seen & _TAKEN) if ahead == 0 else (0, 0)
             left = end - begin - front - back
             if left <= 0:
                 break
@@ -104,7 +118,7 @@ def take_jobs(p, jobs, piece, least, team):
                 high = end - back
                 low = max((high - 1) // piece * piece, high - some)
                 back += high - low
-            if atomic_swap(word, seen, product << 40 | front << 20 | back):
+            if atomic_swap(word, seen, product << 48 | front << 24 | back):
                 return low, high
     return np.int64(0), np.int64(0)
 
