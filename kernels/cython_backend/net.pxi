@@ -292,8 +292,9 @@ cdef inline bint by_rows(long n_in, long n_out, long batch) noexcept nogil:
 
 
 cdef inline bint by_blocks(long n_in, long n_out, long batch) noexcept nogil:
-    """Whether a layer's products are made on the matrix unit: blocks that are mostly padding would waste its time."""
-    return MATRIX_UNIT and not by_rows(n_in, n_out, batch) and n_in >= LANES and batch >= LEAST_ROWS
+    """Whether a layer's products are made on the matrix unit: if a fourth more for padding is enough."""
+    return (MATRIX_UNIT and batch >= LEAST_ROWS and not by_rows(n_in, n_out, batch)
+            and 4 * panels(n_in) * P * panels(n_out) * P <= 5 * n_in * n_out)
 
 
 cdef inline bint in_columns(const Op *op, long m, bint training, long n) noexcept nogil:
