@@ -72,6 +72,15 @@ def test_results_are_nearer_than_those_of_multiply_adds():
     assert relative(product(a, b), exact) < 0.6 * relative(chain, exact)
 
 
+def test_threads_wait_for_what_they_add_to():
+    """A deep product is summed in stretches, and whoever adds one may not be who has done the one before."""
+    rng = np.random.default_rng(4)
+    a, b = normal(rng, 64, 8192), normal(rng, 8192, 160)
+    alone = product(a, b)
+    for _ in range(200):
+        assert same_bits(product(a, b, 5), alone)
+
+
 # ---------------------------------------------------------------- the numbers
 
 

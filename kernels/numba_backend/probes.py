@@ -81,6 +81,8 @@ def product_parts(like, job, ops, team):
     by_rows = m > n
     begin, end = share(blocks(m, SIDE), team) if by_rows else (0, blocks(m, SIDE))
     for start in range(0, k, DEPTH):
+        if start > 0 and not by_rows:
+            wait(job, team)  # another thread may still be at what this one is to add to
         deep = min(DEPTH, k - start)
         depth = blocks(deep, SIDE)
         for top in range(begin * SIDE, min(m, end * SIDE), height):
