@@ -144,8 +144,9 @@ class Network:
 
     def replace(self, params, state):
         """Replace the host's vectors."""
-        self.params, self.state = params, state
-        self._stale, self._training = True, None
+        with self.lock:  # or a prediction in another thread could take the old ones for these
+            self.params, self.state = params, state
+            self._stale, self._training = True, None
 
     def reset_state(self, n_slots):
         """Start the optimizer afresh."""

@@ -123,9 +123,11 @@ class Session:
     def begin_block(self, data, batches, batch_size):
         """Take the data of the next batches, of up to `batch_size` rows."""
         if batch_size > self.batch_size:
-            self.sync(with_state=True)
-            self.batch_size = batch_size
-            self.reload()
+            with self.network.lock:
+                self.sync(with_state=True)
+                # In this order: there is never less room than `batch_size` says.
+                self.workspace = self.network.workspace(self.plan, batch_size)
+                self.batch_size = batch_size
         if self.log and self.log[-1][0] is not data:
             self.logged_bytes += sum(part.nbytes for part in (data.x, data.y))
             if self.logged_bytes > HELD_BYTES:
@@ -156,12 +158,12 @@ class Session:
         network = self.network
         rates = self._rates(len(sums))
         with network.lock, deferred_interrupt():
-            self.torn = True  # unless we get past the next line
+            self.torn = True  # unless all of this happens
             done = self._train(self.data, order, rates, network.step, sums, outputs)
-            self.torn = False
             if done:
                 self.log.append((self.data, order[: done * self.batch_size], rates[:done], network.step, self.plan))
                 network.step += done
+            self.torn = False
             if done < len(sums):
                 failed = network.step
                 with contextlib.suppress(FloatingPointError):
@@ -216,16 +218,18 @@ class Session:
 
     def settle(self):
         """Leave the last finite weights on the host, whatever has happened; workspace and pace are for the next fit."""
-        with contextlib.suppress(FloatingPointError):
-            self.sync()
-        if not self.torn and not self.log:
-            self.network.keep((self.workspace, self.pace), self.plan, self.batch_size)
+        with self.network.lock:  # or another thread could set weights in between
+            with contextlib.suppress(FloatingPointError):
+                self.sync()
+            if not self.torn and not self.log:
+                self.network.keep((self.workspace, self.pace), self.plan, self.batch_size)
 
     def reload(self):
         """Take the weights from the host."""
+        self._forget()
+        self.torn = True  # unless the workspace gets them
         self.workspace = self.network.workspace(self.plan, self.batch_size)
         self.torn = False
-        self._forget()
 
     def _forget(self):
         self.log.clear()
@@ -239,6 +243,7 @@ class Session:
         return params, state, finite
 
     def _replay(self, data, order, rates, step, plan):
+        self.torn = True  # until it is known again which batch the workspace is at
         self.replan(plan)
         self._train(data, order, rates, step, np.empty((len(rates), 1 + len(self.plan.metrics))))
 
@@ -253,6 +258,7 @@ class Session:
             self.network.step = step + len(rates)
             self.log.append((data, order, rates, step, its_plan))
         self.replan(plan)
+        self.torn = False
 
     def _recover(self):
         """Leave on the host the last finite weights since it had any, and the step that they belong to."""

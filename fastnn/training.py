@@ -91,12 +91,12 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
     FloatingPointError
         If the loss or the weights became NaN or infinite. The model keeps the last finite weights.
     """
-    session = Session(network, plan, source.batch_size or 1, loss, model.optimizer)
+    session = None
     try:
         with network.lock:
             if network.live is not None:
                 raise RuntimeError("the model is in fit() already, in another thread")
-            network.live = session
+            session = network.live = Session(network, plan, source.batch_size or 1, loss, model.optimizer)
             model.history = callbacks.history
         callbacks.on_train_begin()
         logs = {}
@@ -123,7 +123,7 @@ def fit(model, network, plan, source, validate, results, loss, *, epochs, initia
     finally:
         with deferred_interrupt():
             callbacks.close()
-            if network.live is session:
+            if session is not None:
                 try:
                     session.settle()
                 finally:

@@ -196,6 +196,52 @@ def test_what_a_fit_that_failed_leaves_is_the_host_s(backend):
     assert_same(m, fresh)
 
 
+def no_memory(m, monkeypatch):
+    """Let the next workspace fail."""
+
+    def fails(*arguments):
+        monkeypatch.undo()
+        raise MemoryError
+
+    count(m, "to_backend")  # so that what is patched is the model's own
+    monkeypatch.setattr(m._network.backend, "to_backend", fails)
+
+
+def assert_next_fit_is_that_of_a_copy(m, **options):
+    fresh = copy.deepcopy(m)
+    m.fit(X, Y, **options)
+    fresh.fit(X, Y, **options)
+    assert_same(m, fresh)
+
+
+def test_a_workspace_that_could_not_grow_is_as_small_as_before(backend, monkeypatch):
+    m = trained(backend.NAME)
+
+    def parts():
+        yield X[:10], Y[:10]
+        no_memory(m, monkeypatch)
+        yield X[10:], Y[10:]
+
+    with pytest.raises(MemoryError):
+        m.fit(parts(), steps_per_epoch=2)
+    made = count(m, "to_backend")
+    assert_next_fit_is_that_of_a_copy(m, batch_size=40)
+    assert len(made) == 1
+
+
+def test_weights_that_the_workspace_could_not_take_are_the_host_s(backend, monkeypatch):
+    m = trained(backend.NAME)
+
+    def at_the_end(epoch, logs):
+        no_memory(m, monkeypatch)
+        set_some(m)
+
+    see = fastnn.callbacks.LambdaCallback(on_epoch_end=at_the_end)
+    with pytest.raises(MemoryError):
+        m.fit(X, Y, batch_size=20, epochs=2, callbacks=[see])
+    assert_next_fit_is_that_of_a_copy(m, batch_size=20)
+
+
 def test_nobody_can_write_past_the_workspace():
     m = trained()
     for vector in (m._network.params, m._network.state):
