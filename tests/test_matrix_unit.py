@@ -48,6 +48,19 @@ def cython(unit):
     return unit
 
 
+@pytest.mark.skipif(
+    bool({"FASTNN_ISA", "FASTNN_NUMBA_LANES"} & set(os.environ)), reason="another instruction set is asked for"
+)
+def test_a_processor_that_has_one_is_recognised(backend):
+    """Here, for otherwise the tests below would only be skipped."""
+    cpu, folder = Path("/proc/cpuinfo"), Path(backend.__file__).parent
+    if not (cpu.exists() and {"amx_tile", "amx_bf16", "avx512f"} <= set(cpu.read_text().split())):
+        pytest.skip("it has none")
+    if backend.NAME == "numpy" or (backend.NAME == "cython" and not list(folder.glob("_engine_amx_f32.*"))):
+        pytest.skip("no backend that would")
+    assert {"amx", "(AMX)"} & set(backend.instruction_set().split())
+
+
 def network(name, dtype="float32", **more):
     text, n, batch, options = NETS[name]
     return case(text, n, batch, dtype=dtype, **{**options, **more})
