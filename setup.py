@@ -69,7 +69,10 @@ class BuildExt(build_ext):
         try:
             super().build_extension(ext)
         except Exception as error:
-            print(f"fastnn: {ext.name} was not built ({error}). Without it the Numba backend is used.", file=sys.stderr)
+            print(
+                f"fastnn: {ext.name} was not built ({error}). Without it another engine or the Numba backend is used.",
+                file=sys.stderr,
+            )
             raise
 
 
