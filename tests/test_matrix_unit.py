@@ -257,3 +257,13 @@ def test_permission_refused(cython, isa):
         assert "FASTNN_ISA='amx'" in result.stderr.splitlines()[-1]
     else:
         assert result.stdout.split() == ["v4", "False"], result.stderr
+
+
+@pytest.mark.parametrize("kind", ["float", "bytes"])
+def test_a_few_rows_are_for_the_vector_unit(unit, kind):
+    """To split all weights for them would take longer: a workspace for many rows predicts as one for a few does."""
+    c = network("classifier", input_scale=1 / 255)
+    x = (bytes_of(c)[0] if kind == "bytes" else c.x)[:12]
+    many, few = Fit(unit, c.plan, c.params, batch_size=256), Fit(unit, c.plan, c.params, batch_size=12)
+    assert same_bits(many.forward(x), few.forward(x))
+    assert same_bits(many.evaluate(x, c.y[:12]), few.evaluate(x, c.y[:12]))

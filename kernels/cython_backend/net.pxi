@@ -297,6 +297,12 @@ cdef inline bint by_blocks(long n_in, long n_out, long batch) noexcept nogil:
             and 4 * panels(n_in) * P * panels(n_out) * P <= 5 * n_in * n_out)
 
 
+cdef inline bint blocks_now(const Op *op, long m, bint training) noexcept nogil:
+    """Whether an operation computes a batch of m rows by blocks. In training it does so with all of a fit, in inference
+    the matrix unit is not for a few rows."""
+    return op.by_blocks and (training or m >= LEAST_ROWS)
+
+
 cdef inline bint in_columns(const Op *op, long m, bint training, long n) noexcept nogil:
     """Whether n threads share the columns of an operation in a batch of m. Where weights do not change, they can all
     stay in every cache, and each thread goes its own way with its rows if it has some for every weight it reads."""
@@ -306,7 +312,7 @@ cdef inline bint in_columns(const Op *op, long m, bint training, long n) noexcep
 cdef inline bint own_batch(const Op *first, long m, bint training, long n) noexcept nogil:
     """Whether each of n threads gathers the whole batch for itself: while they are few, that is quicker than to fetch
     the others' part from their caches, and than to wait for it."""
-    return n <= OWN_BATCH and in_columns(first, m, training, n) and not first.by_blocks
+    return n <= OWN_BATCH and in_columns(first, m, training, n) and not blocks_now(first, m, training)
 
 
 cdef inline long panel_rows(long m) noexcept nogil:

@@ -62,13 +62,13 @@ cdef const real *begin_batch(Net *net, const Data *data, long i, long start, lon
         barrier_wait(&net.barrier, n)
         return x
     barrier_wait(&net.barrier, n)
-    if op.by_blocks and in_columns(op, m, training, n):
+    if blocks_now(op, m, training) and in_columns(op, m, training, n):
         r0, r1, j0, j1 = 0, m, share(j1, id, n), share(j1, id + 1, n)
-    if op.thin:
+    if op.thin and blocks_now(op, m, training):
         gather_parts(op, data, start, r0, r1, j0, j1, training)
         return net.x
     gather_inputs(net, data, op.n_in, start, r0, r1, j0, j1, net.x)
-    if op.by_blocks:
+    if blocks_now(op, m, training):
         split_inputs(op, net.x, P, net.ld * P, j0, j1, r0, r1, training)
     return net.x
 
@@ -91,12 +91,12 @@ cdef bint forward_op(Net *net, long i, const real *x, long step, long jump, long
     elif columns:
         if not shared:
             barrier_wait(&net.barrier, n)
-        if op.by_blocks:
+        if blocks_now(op, m, training):
             forward_blocks(net, op, x, step, jump, m, training, id, n)
         else:
             forward_product(net, op, x, step, jump, m, training, id, n)
         barrier_wait(&net.barrier, n)
-    elif op.by_blocks:
+    elif blocks_now(op, m, training):
         for j in range(panels(op.n_out)):
             forward_panel(net, op, x, step, jump, j, r0 // P, blocks(r1, P), m, training, id)
     elif op.code == DENSE:
@@ -344,8 +344,8 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
         if call.data.xr != NULL and first.code == DENSE:  # no need to gather what can be read where it lies
             barrier_wait(&net.barrier, n)
             x = call.data.xr + k * first.n_in
-            shared = not first.by_blocks
-            if first.by_blocks:
+            shared = not blocks_now(first, m, False)
+            if blocks_now(first, m, False):
                 split_inputs(first, x, first.n_in, P, 0, panels(first.n_in), r0, r1, False)
             shared = forward_op(net, call.first, x, first.n_in, P, m, False, shared, id, n)
         else:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .cache import inline, jit, routine
 from .intrinsics import at, call, cast, outlined, pointer, prefetch, value_of, view
-from .layout import BLOCK_PARTS, CACHE_LINE, COPIES, INT32, SIDE, UINT8
+from .layout import BLOCK_PARTS, CACHE_LINE, COPIES, INT32, LEAST_ROWS, SIDE, UINT8
 from .matmul import blocks, share
 from .microkernel import read_vector, vector_size
 from .processor import ROWS, VECTORS
@@ -53,10 +53,17 @@ def _gathers_all(op, team):
 
 
 @inline
-def is_thin(job, op, number):
+def is_in_parts(job, op, rows):
+    """Whether an operation computes a batch of `rows` on the matrix unit. In training it does so with all of a fit; to
+    split all weights for a few rows of inference would take longer than the products do."""
+    return op.x_parts >= 0 and (job.mode <= LOSS_GRAD or rows >= LEAST_ROWS)
+
+
+@inline
+def is_thin(job, op, number, rows):
     """Whether the inputs of an operation are bytes that the matrix unit takes as they are: nothing scales them before
     the product."""
-    return np.int64(number == job.first and job.x_kind == UINT8 and op.x_parts >= 0)
+    return np.int64(number == job.first and job.x_kind == UINT8 and is_in_parts(job, op, rows))
 
 
 @inline
@@ -136,7 +143,7 @@ def gather(like, job, op, start, rows, high, team):
     Aliasing: none.
     """
     outlined()
-    own, scale = _gathers_all(op, team), 1.0 if is_thin(job, op, job.first) else job.input_scale
+    own, scale = _gathers_all(op, team), 1.0 if is_thin(job, op, job.first, rows) else job.input_scale
     first, last = (0, rows) if own else own_rows(like, rows, team)
     place, panel = gathered(like, job, op, team), op.panel_in
     for i in range(first, last):

@@ -101,8 +101,8 @@ L2_BLOCK = 1 << 20
 DEPTH = 1024
 # Blocks of the matrix unit: rows and columns, and float32 numbers of room that a part and all three parts take.
 SIDE, PART, BLOCK_PARTS = 32, 32 * 32 // 2, 3 * 32 * 32 // 2
-# Weights of a layer that the matrix unit is not used for.
-SMALL = 4096
+# Weights of a layer that the matrix unit is not used for, and rows of a batch in inference from which on it is.
+SMALL, LEAST_ROWS = 4096, 64
 # Squares that are summed at a time: always the same, so that threads do not matter.
 NORM_BLOCK = 8192
 

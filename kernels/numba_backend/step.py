@@ -5,7 +5,19 @@ is done by the same thread while the numbers are in its cache. Threads meet wher
 """
 
 from ..plan import DENSE, ELEMENTWISE
-from .batch import INDEX, LOSS_GRAD, UPDATE, get_row, is_thin, own_rows, private, private_parts, put_row, wait
+from .batch import (
+    INDEX,
+    LOSS_GRAD,
+    UPDATE,
+    get_row,
+    is_in_parts,
+    is_thin,
+    own_rows,
+    private,
+    private_parts,
+    put_row,
+    wait,
+)
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, view
 from .layout import BLOCK_PARTS, PART, SIDE
@@ -68,7 +80,7 @@ def split_inputs(like, job, op, number, x, rows, high, team):
     outlined()
     scratch, panel, lanes = pointer(like, job.scratch), op.panel_in, vector_size(like)
     block = private(like, job, team)[0]
-    across, down, thin = blocks(op.n_in, SIDE), blocks(rows, SIDE), is_thin(job, op, number)
+    across, down, thin = blocks(op.n_in, SIDE), blocks(rows, SIDE), is_thin(job, op, number, rows)
     size = PART if thin else BLOCK_PARTS
     first, last = share(across * down, team)
     for task in range(first, last):
@@ -99,7 +111,7 @@ def forward(like, job, ops, x, rows, high, step, team):
         panel, panels = op.panel, blocks(op.n_out, op.panel)
         z = at(scratch, op.z)
         if op.code == DENSE:
-            in_parts, thin = op.x_parts >= 0, is_thin(job, op, number)
+            in_parts, thin = is_in_parts(job, op, rows), is_thin(job, op, number, rows)
             scale = cast(like, job.input_scale if thin else 1.0)
             row = blocks(op.n_in, SIDE) * (PART if thin else BLOCK_PARTS)
             size, height = ROWS, tall(op.n_in, job.itemsize)

@@ -36,7 +36,7 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
     one, panel, panel_in = at(constants, CONSTANTS - 1), op.panel, op.panel_in
     deep, panels = op.deep, blocks(op.n_out, panel)
     in_parts, room = op.x_parts >= 0, private_parts(like, job, team)
-    tallest, thin = SIDE if in_parts else ROWS, is_thin(job, op, number)
+    tallest, thin = SIDE if in_parts else ROWS, is_thin(job, op, number, rows)
     row_of_blocks = blocks(rows, SIDE) * (PART if thin else BLOCK_PARTS)
     scale = cast(like, job.input_scale if thin else 1.0)
     # Tiles do not cross panels of x. A bias is one more tile of its panel of W, of one row.
