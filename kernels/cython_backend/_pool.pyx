@@ -58,7 +58,8 @@ def address():
 
 def instruction_sets(bint ask=True):
     """Names of the engine variants that this processor can run, best first; without `ask`, those that need nobody's
-    permission. The kernel's, to use the matrix unit, holds for all of the process and enlarges the frames of signals."""
+    permission. The kernel's, to use the matrix unit, holds for all of the process and enlarges the frames of signals.
+    """
     known = (("amx", ask and runs_amx()), ("v4", runs_v4()), ("v3", runs_v3()), ("v2", runs_v2()), ("generic", True))
     return [name for name, runs in known if runs]
 

@@ -303,7 +303,8 @@ cdef void choose_loss(Net *net, const Data *data, bint training, long n) noexcep
     net.loss_in_columns = (training and is_elementwise(net.loss) and last.code == DENSE and not last.by_rows
                            and last.activation != SOFTMAX and net.n_metrics == 0 and not net.penalized)
     net.reproduces = (net.loss_in_columns and not net.weighted and first.n_in == last.n_out
-                      and (first.by_blocks or own_batch(first, net.capacity, True, n)) and data.t8 == data.x8 and data.tr == data.xr
+                      and (first.by_blocks or own_batch(first, net.capacity, True, n))
+                      and data.t8 == data.x8 and data.tr == data.xr
                       and (data.x8 == NULL or net.target_scale == net.input_scale))
 
 
