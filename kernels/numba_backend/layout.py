@@ -101,8 +101,8 @@ L2_BLOCK = 1 << 20
 DEPTH = 1024
 # Blocks of the matrix unit: rows and columns, and float32 numbers of room that a part and all three parts take.
 SIDE, PART, BLOCK_PARTS = 32, 32 * 32 // 2, 3 * 32 * 32 // 2
-# Weights of a layer that the matrix unit is not used for, and rows of a batch in inference from which on it is.
-SMALL, LEAST_ROWS = 4096, 64
+# Weights of a layer that the matrix unit is not used for, and rows of a batch from which on it is.
+SMALL, LEAST_ROWS = 4096, 16
 # Squares that are summed at a time: always the same, so that threads do not matter.
 NORM_BLOCK = 8192
 
@@ -153,7 +153,7 @@ class _Space:
 
 def by_parts(n_in, n_out, rows, dtype):
     """Whether a product of these sizes is made on the matrix unit: it must be worth its splitting and its padding."""
-    large = min(n_in, n_out, rows + 1) > LANES and n_in * n_out > SMALL
+    large = min(n_in, n_out) > LANES and rows >= LEAST_ROWS and n_in * n_out > SMALL
     return MATRIX_UNIT and dtype == np.float32 and large
 
 
