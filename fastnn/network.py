@@ -195,11 +195,12 @@ class Network:
         return cached[2]
 
     def forward(self, plan, x, first, last, out, rows=ROWS):
-        """Run the operations first..last of the plan, which has no optimizer state, on x into out, both (n, width)."""
+        """Run the operations first..last of the plan, which has no optimizer state, on x into out, both (n, width).
+        Return whether every number of x is finite."""
         with self.lock:
             # All plans that a model makes between two `drop` run forward alike: take the workspace that there is.
             workspace = self._workspace_for(plan, rows, same_plan=False)
-            self.backend.forward(workspace, x, first, last, out)
+            return self.backend.forward(workspace, x, first, last, out)
 
     def evaluate(self, plan, x, y, weights, rows=ROWS):
         """Return the sums of the loss and of the metrics over all rows, float64 (1 + metrics,)."""

@@ -109,6 +109,7 @@ class LayerStack:
         """Forget what was compiled for other layers."""
         self._optimizer = self._loss = self._metrics = None
         self._plans = {}
+        self._scaling = next((layer for layer in self._layers if isinstance(layer, InputScaling)), None)
         self._network.drop()
 
     @property
@@ -320,11 +321,6 @@ class LayerStack:
         print(f"{len(y):,} samples in {time.perf_counter() - start:.3f} s", flush=True)
         return y
 
-    @property
-    def _scaling(self):
-        """The layer that scales the inputs, or None."""
-        return next((layer for layer in self._layers if isinstance(layer, InputScaling)), None)
-
     def _scaling_shape(self, input_shape):
         """Shape of a sample where that layer gets it."""
         before = self._layers[: self._layers.index(self._scaling)]
@@ -350,18 +346,21 @@ class LayerStack:
         if steps is not None:
             raise ValueError(f"steps={steps} is for iterators over chunks; arrays have an end")
         width, shape = (self._width(first), None) if first else (self._inputs, self._input_shape)
-        rows_of_x = mapped.rows(x, name, width, self._network.dtype, shape)
-        x = rows_of_x if first else self._scaled(x, rows_of_x, name, shape)
+        dtype = self._network.dtype
+        as_it_is = (first or self._scaling is None) and validation.are_rows(x, width, dtype)
+        if not as_it_is:
+            rows_of_x = mapped.rows(x, name, width, dtype, shape)
+            x = rows_of_x if first else self._scaled(x, rows_of_x, name, shape)
         rows = network.ROWS
         if batch_size is not None:
             rows = min(validation.integer("batch_size", batch_size, low=1), max(len(x), network.ROWS))
-        out = np.empty((len(x), outputs), self._network.dtype)
+        out = np.empty((len(x), outputs), dtype)
         plan = self._plans.get((None, 1.0)) or self._inference_plan()
         if isinstance(x, mapped.MappedRows):
             for part in x.blocks():
                 self._network.forward(plan, x.take(part), first, last, out[part], rows)
-        else:
-            self._network.forward(plan, x, first, last, out, rows)
+        elif not self._network.forward(plan, x, first, last, out, rows) and as_it_is:
+            validation.check_finite(x, x, name)
         return out
 
     def _width(self, op):

@@ -8,6 +8,7 @@ import operator
 import numpy as np
 
 from . import frames
+from .kernels.memory import all_finite
 
 _UINT8 = np.dtype(np.uint8)
 
@@ -163,16 +164,6 @@ def array(value, name, strings=False):
     return result
 
 
-def all_finite(values):
-    """Whether every element of a C-contiguous array is finite."""
-    # A sum is finite as a rule, and then so is every element; only otherwise look at each. For few elements, as in a
-    # prediction of one row, what counts is the call: vdot is the cheapest. einsum sums with vectors, which
-    # np.add.reduce does not, and in one thread, unlike vdot. Neither ever warns.
-    values = values.reshape(-1)
-    total = np.vdot(values, values) if values.size < 8192 else np.einsum("i->", values)
-    return math.isfinite(total) or bool(np.isfinite(values).all())
-
-
 def check_finite(converted, original, name):
     if all_finite(converted):
         return
@@ -201,6 +192,13 @@ def real(values, name, dtype, keep_uint8=True):
     return converted
 
 
+def are_rows(x, width, dtype):
+    """Whether x is what `rows` would return, as far as can be told without a look at its numbers."""
+    if type(x) is not np.ndarray or x.ndim != 2 or x.shape[1] != width or not x.shape[0]:
+        return False
+    return (x.dtype == dtype or x.dtype == _UINT8) and x.flags.c_contiguous
+
+
 def rows(x, name, width, dtype, input_shape=None):
     """Check inputs.
 
@@ -221,12 +219,10 @@ def rows(x, name, width, dtype, input_shape=None):
     ndarray, shape (n, width)
         C-contiguous; uint8 where `x` is, otherwise `dtype` and finite.
     """
-    if type(x) is np.ndarray and x.ndim == 2 and x.shape[1] == width and x.flags.c_contiguous and x.shape[0]:
-        if x.dtype == _UINT8:
-            return x
-        if x.dtype == dtype:
+    if are_rows(x, width, dtype):
+        if x.dtype != _UINT8:
             check_finite(x, x, name)
-            return x
+        return x
     values = array(x, name)
     if values.ndim == 0:
         raise ValueError(f"{name} must have one row a sample, got the single value {x!r}")

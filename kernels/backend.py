@@ -36,9 +36,9 @@ unless a function says so.
     `loss_grad` then `update` equals one batch of `train`, but for the moving statistics, which stay.
 `evaluate(workspace, x, y, weights, sums)`
     Inference mode: writes the sums over all rows, as above, into sums (1 + metrics,). Rows are taken in order.
-`forward(workspace, x, first, last, out)`
+`forward(workspace, x, first, last, out)` -> whether every number of x is finite
     Inference mode: runs the operations first..last (inclusive) on x (n, width) and writes out (n, width), real, with
-    the plan's output activation after the last operation of the plan. Any n.
+    the plan's output activation after the last operation of the plan. Any n. x need not be finite.
 
 x is (n, I), uint8 or real; uint8 is multiplied by ``plan.input_scale`` while it is gathered (`forward` does so only
 for ``first == 0``). y is int32 (n,) for losses with labels, otherwise (n, O), uint8 (times ``plan.target_scale``) or

@@ -348,6 +348,7 @@ def forward(workspace, x, first, last, out):
     for rows in _chunks(workspace, len(x)):
         h = _real(x[rows], plan.input_scale, plan.dtype)
         out[rows] = after.forward(_outputs(workspace, h, first, last)[-1], after.alpha)
+    return bool(np.isfinite(x).all())
 
 
 @_reference

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from fastnn.kernels import PlanBuilder
 from fastnn.kernels import backend as contract
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.losses import LOSSES
@@ -199,6 +200,29 @@ def test_forward_in_stages(backend, dtype, name):
     for i in range(n_ops):
         stages = fit.forward(stages, i, i)
     assert same_bits(stages, whole)
+
+
+def test_forward_tells_whether_inputs_are_finite(backend, dtype):
+    builder = PlanBuilder(150)
+    builder.dense(3)
+    builder.activation("relu")  # which hides what is not
+    builder.dense(2)
+    plan = builder.build(loss="mse", dtype=dtype)
+    # More rows than a workspace takes at a time, and enough for several threads.
+    workspace = backend.to_backend(plan, np.ones(plan.n_params, dtype), np.empty((0, plan.n_params), dtype), 512, 3)
+    x = np.full((1100, 150), np.finfo(dtype).max, dtype)
+    out = np.empty((1100, 2), dtype)
+    assert backend.forward(workspace, x, 0, 1, out)
+    assert backend.forward(workspace, np.full(x.shape, 255, np.uint8), 0, 1, out)
+    for first, width in ((0, 150), (1, 3)):
+        values = np.ones((1100, width), dtype)
+        for n in (1, 2, 40, 200, 1100):
+            assert backend.forward(workspace, values[:n], first, 1, out[:n])
+            for row, column in {(0, 0), (0, width - 1), (n // 2, width // 2), (n - 1, width - 1)}:
+                for value in (np.nan, np.inf, -np.inf):
+                    values[row, column] = value
+                    assert not backend.forward(workspace, values[:n], first, 1, out[:n]), (n, row, column, value)
+                values[row, column] = 1
 
 
 @pytest.mark.parametrize("name", CASES)

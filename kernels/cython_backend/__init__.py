@@ -172,7 +172,7 @@ def evaluate(workspace, x, y, weights, sums):
 
 
 def forward(workspace, x, first, last, out):
-    workspace.engine.forward(workspace.data(x), len(x), first, last, address(out))
+    return workspace.engine.forward(workspace.data(x), len(x), first, last, address(out))
 
 
 def gemm(a, b, out, trans_a, trans_b, threads):

@@ -207,6 +207,7 @@ cdef class Engine:
         call.first, call.last = first, last
         call.out = <real *> out
         self.go(forward_task, &call, self.worth(min(rows, call.batch), 1))
+        return not call.not_finite
 
 
 cdef Data unpack_data(tuple data):

@@ -36,4 +36,18 @@ static inline void scatter_numbers(const real *restrict row, long width, long ju
     memcpy(out, row, width * sizeof(real));
 }
 
+/* Whether n numbers are finite: 0 times one is 0 if it is, and otherwise NaN. */
+static inline int all_finite(const real *x, long n) {
+    vec sums[4] = {{0}};
+    real sum = 0;
+    long i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        ALL for (int v = 0; v < 4; v++) sums[v] += load(x + i + v * LANES) * (vec){0};
+    }
+    for (; i < n; i++) sum += x[i] * 0;
+    sums[0] += sums[1] + sums[2] + sums[3];
+    for (int c = 0; c < LANES; c++) sum += sums[0][c];
+    return sum == 0;
+}
+
 #endif

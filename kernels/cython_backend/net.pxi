@@ -48,6 +48,7 @@ cdef extern from "gather.h" nogil:
     void copy_part(real *out, const real *in_, long columns)
     void scatter_bytes(const uint8_t *row, real scale, long width, long jump, real *out)
     void scatter_numbers(const real *row, long width, long jump, real *out)
+    bint all_finite(const real *x, long n)
 
 cdef extern from "elementary.h" nogil:
     real exp_(real x)

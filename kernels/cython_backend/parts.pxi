@@ -25,12 +25,11 @@ cdef void split_inputs(Op *op, const real *x, long step, long jump, long j0, lon
     Shapes: x (m, n_in). Layout: rows of x are `step` apart, its panels `jump`; r0 is a multiple of P.
     Aliasing: none."""
     cdef part_t *block
-    cdef long j, p, wide
-    for j in range(j0, j1):
-        wide = smaller(P, op.n_in - j * P)
-        for p in range(r0 // P, blocks(r1, P)):
+    cdef long j, p
+    for p in range(r0 // P, blocks(r1, P)):  # the rows of a plain matrix are read as they lie
+        for j in range(j0, j1):
             block = op.x_parts + (p * panels(op.n_in) + j) * PARTS_BLOCK
-            split_left(x + j * jump + p * P * step, step, smaller(P, r1 - p * P), wide, block)
+            split_left(x + j * jump + p * P * step, step, smaller(P, r1 - p * P), smaller(P, op.n_in - j * P), block)
             if turned:
                 turn_block(block, 3, op.xt_parts + (j * op.row_blocks + p) * PARTS_BLOCK)
 

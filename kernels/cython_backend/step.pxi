@@ -15,6 +15,7 @@ cdef struct Call:
     long first          # forward only
     long last
     real *out           # forward; train, or NULL: outputs of every row of the call
+    bint not_finite     # forward only: whether a number of x is
     long done           # train only: batches whose loss was finite
 
 
@@ -341,6 +342,8 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
         m = smaller(call.batch, call.rows - k)
         r0 = row_share(net, m, id, n)
         r1 = row_share(net, m, id + 1, n)
+        if call.data.xr != NULL and not all_finite(call.data.xr + (k + r0) * first.n_in, (r1 - r0) * first.n_in):
+            call.not_finite = True
         if call.data.xr != NULL and first.code == DENSE:  # no need to gather what can be read where it lies
             barrier_wait(&net.barrier, n)
             x = call.data.xr + k * first.n_in

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import dropout
 from ..losses import LOSSES
-from ..memory import address
+from ..memory import address, all_finite
 from ..plan import RATE_KERNEL_L2
 from . import engine, link, matrix_unit, noise, optimizers, probes
 from .batch import output
@@ -159,6 +159,7 @@ def forward(workspace, x, first, last, out):
         workspace, rows, engine.FORWARD, x=address(x), x_kind=_KINDS.get(x.dtype, REAL), n=len(x), first=first,
         last=last, **outputs, **_in_order(workspace, len(x)),
     )  # fmt: skip
+    return x.dtype == np.uint8 or all_finite(x)
 
 
 def _signed(seed):
