@@ -150,8 +150,11 @@ cdef class Engine:
         return max(1, min(self.net.threads, 1 + work // WORTH_A_THREAD))
 
     cdef void go(self, pool_task task, Call *call, long threads, bint training=False):
+        cdef long i
         call.net = &self.net
         choose_loss(&self.net, &call.data, training, threads)
+        for i in range(self.net.n_ops - 1):
+            self.net.ops[i].feeds = blocks_now(&self.net.ops[i + 1], call.rows, training)
         memset(&self.net.barrier, 0, sizeof(barrier_t))
         memset(self.net.shares, 0, self.net.threads * sizeof(share_t))
         with nogil:

@@ -131,6 +131,7 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     BY_ROWS = 1 << 15    # see by_rows
     ROWS_EACH = 64       # see in_columns
     LEAST_ROWS = 64      # of a batch for which it pays to split the weights for the matrix unit
+    MANY_COLUMNS = 320   # of a layer for which it pays to split its inputs for nothing but its outputs
     NORM_BLOCK = 8192    # squares that are summed at a time: always the same, so that threads do not matter
 
 cdef struct Op:
@@ -184,7 +185,7 @@ cdef struct Op:
     real *z           # what the derivative needs and y does not tell: the pre-activation, or softmax before dropout
     real *dz          # gradient by z, laid out as y
     real *dzt         # its transpose [ld / P][n_out rounded up to P][P], for input_gradient; or NULL
-    bint feeds        # whether the operation above is by_blocks
+    bint feeds        # whether, in this call, the operation above computes by blocks
     bint thin         # whether, in this call, its inputs are bytes, and one part is all of them: see parts.h
     long row_blocks   # of the largest batch
     part_t *x_parts   # where by_blocks, the inputs and gradients in parts: see parts.pxi
@@ -300,8 +301,8 @@ cdef inline bint by_blocks(long n_in, long n_out, long batch) noexcept nogil:
 
 cdef inline bint blocks_now(const Op *op, long m, bint training) noexcept nogil:
     """Whether an operation computes a batch of m rows by blocks. In training it does so with all of a fit, in inference
-    the matrix unit is not for a few rows."""
-    return op.by_blocks and (training or m >= LEAST_ROWS)
+    the matrix unit is not for a few rows, nor, unless they are bytes, for inputs that few columns need."""
+    return op.by_blocks and (training or (m >= LEAST_ROWS and (op.thin or op.n_out >= MANY_COLUMNS)))
 
 
 cdef inline bint in_columns(const Op *op, long m, bint training, long n) noexcept nogil:
@@ -371,7 +372,6 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
         op = &net.ops[i]
         op.ld = ld
         op.row_blocks = panels(m)
-        op.feeds = i + 1 < net.n_ops and net.ops[i + 1].by_blocks
         if op.source >= 0:
             op.flat_w = copied
             copied += op.n_in * op.n_out
