@@ -7,6 +7,7 @@ include "updates.pxi"
 include "noise.pxi"
 include "parts.pxi"
 include "epilogues.pxi"
+include "slabs.pxi"
 include "gemm.pxi"
 include "blocks.pxi"
 include "losses.pxi"
@@ -70,6 +71,10 @@ cdef class Engine:
                 if op.by_rows:
                     op.wt = turned
                     turned += panels(op.n_in) * op.n_out * P
+                op.by_slabs = by_slabs(op.n_in, op.n_out, capacity)
+                if op.by_slabs:
+                    op.slab = net.slab_size
+                    net.slab_size += panels(op.n_out) * (op.n_in + 1) * P
                 self.macs += op.n_in * op.n_out
             if is_norm(op):
                 op.w_rows = op.flat_w >= 0

@@ -135,7 +135,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     cdef real block[P * P]
     cdef real scaled[FEW * P]
     cdef bint direct = (gradient == NULL and update.code == SGD and m <= FEW and update.clip == 0
-                        and not op.penalized and op.kernel_decay == 0 and not op.thin)
+                        and not op.penalized and op.kernel_decay == 0 and not op.thin and not op.by_slabs)
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
     cdef long chunk, start, deep, low, high, j, q, part, k, t, i, rows, wide, r, depth
     cdef const real *dz
@@ -161,7 +161,9 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                     tile_transposed(smaller(MR, rows - t * MR), vectors(op.n_out - j * P), m, x + q * op.ld * P + t * MR,
                                     scaled, net.w + op.w + (j * op.n_in + i) * P, True)
             else:
-                if op.by_blocks:
+                if op.by_slabs:
+                    add_slabs(net, op, m, (j * op.n_in + q * P) * P, rows * P, block)
+                elif op.by_blocks:
                     weight_block(net, op, x, q, j, m, block)
                 else:
                     for part in range(blocks(m, M_BLOCK)):
@@ -182,7 +184,10 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
             if gradient == NULL and op.by_rows:
                 refresh_transpose(net, op, j, q)
             if q == 0 and op.flat_b >= 0:
-                sum_rows(dz, m, block)
+                if op.by_slabs:
+                    add_slabs(net, op, m, panels(op.n_out) * op.n_in * P + j * P, P, block)
+                else:
+                    sum_rows(dz, m, block)
                 if op.penalized:
                     add_slope(net.w + op.b + j * P, op.bias_l1, op.bias_l2, block, P)
                 if gradient == NULL:

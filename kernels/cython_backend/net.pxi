@@ -132,6 +132,7 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     ROWS_EACH = 64       # see in_columns
     LEAST_ROWS = 64      # of a batch for which it pays to split the weights for the matrix unit
     MANY_COLUMNS = 320   # of a layer for which it pays to split its inputs for nothing but its outputs
+    SLABS = 4            # see slabs.pxi
     NORM_BLOCK = 8192    # squares that are summed at a time: always the same, so that threads do not matter
 
 cdef struct Op:
@@ -149,6 +150,8 @@ cdef struct Op:
     long moving_jump  # how far these two are apart
     bint by_rows      # see by_rows
     bint by_blocks    # see by_blocks
+    bint by_slabs     # see slabs.pxi
+    long slab         # offset of its part of a slab
     int source        # the operation whose W is the transpose of this one's, which is a copy; or -1
     long wt           # offset of W' [n_in / P][n_out][P] in net.wt, where by_rows
     real alpha
@@ -265,6 +268,8 @@ cdef struct Net:
     real *gradient        # (n_params,), where whole_gradient
     double *squares       # see square_sums
     real *tied_gradient   # gradients of the copies, whose flat_w counts from here
+    real *slabs           # gradients by slabs [SLABS][slab_size], see slabs.pxi
+    long slab_size        # 0 where no operation has any
     share_t *shares       # for every thread: see jobs.h
     barrier_t barrier
 
@@ -291,6 +296,11 @@ cdef inline bint by_rows(long n_in, long n_out, long batch) noexcept nogil:
     """Whether threads share a layer's rows and not its columns. Then each needs all of W and W', so these must be few,
     but only its own rows of everything else: a run of such layers goes up, and down again, without a barrier."""
     return n_in * n_out <= BY_ROWS and n_in * n_out <= batch * (n_in + n_out)
+
+
+cdef inline bint by_slabs(long n_in, long n_out, long batch) noexcept nogil:
+    """Whether it costs threads less to exchange gradients of a layer by rows than its rows themselves."""
+    return by_rows(n_in, n_out, batch) and SLABS * n_in * n_out <= batch * (n_in + n_out)
 
 
 cdef inline bint by_blocks(long n_in, long n_out, long batch) noexcept nogil:
@@ -405,6 +415,7 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     net.penalty = <double *> carve(&used, base, all_panels * sizeof(double))
     if net.whole_gradient:
         net.gradient = <real *> carve(&used, base, net.n_params * one)
+    net.slabs = <real *> carve(&used, base, SLABS * net.slab_size * one)
     net.tied_gradient = <real *> carve(&used, base, copied * one)
     if net.clip_norm > 0:
         net.squares = <double *> carve(&used, base, norm_parts(net) * sizeof(double))
