@@ -392,3 +392,14 @@ def test_denormals_are_flushed_inside_and_only_there():
     assert (tiny > 0).all()
     if importlib.import_module(f"{nb.__name__}.intrinsics").FLUSH:
         assert (out == 0).all()
+
+
+def test_threads_share_the_rows_of_narrow_layers():
+    """By slabs where their gradients are less than the rows."""
+    plan = build("32 64 relu 64 relu 1")
+    state = np.zeros((plan.n_slots, plan.n_params), plan.dtype)
+    for batch, slabs in ((256, [1, 1, 1]), (64, [0, 0, 1]), (1, [0, 0, 0])):
+        ops = nb.to_backend(plan, parameters(plan), state, batch, 2).ops
+        dense = ops[ops["w_rows"] > 0]
+        assert (dense["slabs"] >= 0).tolist() == slabs
+        assert dense["by_rows"].tolist() == [batch > 1, batch > 1, 1]

@@ -2,8 +2,8 @@
 
 Reading order: `layout` (where everything lies), `processor` (what there is to compute with), `microkernel` (the
 register tile), `matmul` (loops of tiles), `matrix_unit` (products on it), `activations`, `losses`, `optimizers` (the
-compiled twins of the tables), `batch` (rows in and out), `step` (forward and backward), `weights` (their gradients and
-updates), `penalties`, `noise`, `normalization` and `tied` (what the name says), `engine` (the loop over batches),
+compiled twins of the tables), `batch` (rows in and out), `forward_pass`, `backward_pass`, `weights` (their gradients
+and updates), `penalties`, `noise`, `normalization` and `tied` (what the name says), `engine` (the loop over batches),
 `link` (which of all this a network needs), `cache` (how it is compiled, and kept on disk), `threads` (the team),
 `contract` (what the package exports), `probes` (single routines, for tests and benchmarks).
 

@@ -9,9 +9,10 @@ import math
 
 import numpy as np
 
-from .cache import inline, jit, routine
+from ..plan import BATCH_NORM, DENSE
+from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, prefetch, value_of, view
-from .layout import BLOCK_PARTS, CACHE_LINE, COPIES, INT32, LEAST_ROWS, SIDE, UINT8
+from .layout import BLOCK_PARTS, CACHE_LINE, COPIES, INT32, LEAST_ROWS, SIDE, SLABS, UINT8
 from .matmul import blocks, share
 from .microkernel import read_vector, vector_size
 from .processor import ROWS, VECTORS
@@ -47,9 +48,22 @@ def private_parts(like, job, team):
 
 
 @inline
-def _gathers_all(op, team):
-    """Whether each thread gathers the whole batch for itself, for this operation: not if it is split by all of them."""
-    return team[1] <= COPIES and op.x_parts < 0
+def private_turned(like, job, team):
+    """What this thread has for itself for a panel of a transpose; see `backward_pass.input_gradients_rows`."""
+    return at(pointer(like, job.scratch), job.private + team[0] * job.private_step + job.private_turned)
+
+
+@inline
+def reads_all_rows(op):
+    """Whether an operation takes all rows of a batch, up and down; the others take a thread's own rows."""
+    return op.code == BATCH_NORM or (op.code == DENSE and not op.by_rows)
+
+
+@inline
+def gathers_all(op, team):
+    """Whether each thread gathers the whole batch for itself: if the operation needs it, and not in parts, which all of
+    them make together."""
+    return team[1] <= COPIES and op.code == DENSE and not op.by_rows and op.x_parts < 0
 
 
 @inline
@@ -69,15 +83,22 @@ def is_thin(job, op, number, rows):
 @inline
 def gathered(like, job, op, team):
     """Where `gather` puts the rows for this thread."""
-    return at(pointer(like, job.scratch), job.gathered + (team[0] * job.copy_step if _gathers_all(op, team) else 0))
+    return at(pointer(like, job.scratch), job.gathered + (team[0] * job.copy_step if gathers_all(op, team) else 0))
 
 
 @inline
-def own_rows(like, rows, team):
-    """The rows of a batch that are this thread's where rows are shared out: whole vectors of them."""
-    lanes = vector_size(like)
-    first, last = share(blocks(rows, lanes), team)
-    return min(first * lanes, rows), min(last * lanes, rows)
+def slab_rows(job, rows):
+    """How many rows a slab of a batch has, whole tiles and vectors of them; the last may have fewer."""
+    return blocks(blocks(rows, job.row_step), SLABS) * job.row_step
+
+
+@inline
+def own_rows(job, rows, team):
+    """The rows of a batch that are this thread's where rows are shared out: whole slabs where gradients are made of
+    slabs, otherwise whole tiles and vectors."""
+    size = slab_rows(job, rows) if job.slabs and job.mode <= LOSS_GRAD else job.row_step
+    first, last = share(blocks(rows, size), team)
+    return min(first * size, rows), min(last * size, rows)
 
 
 @inline
@@ -136,23 +157,21 @@ def put_row(like, row, high, panel, i, n, place):
 
 @routine
 def gather(like, job, op, start, rows, high, team):
-    """Rows `start`.. of the order into panels. Few threads copy the whole batch each where they all read it.
+    """Rows `start`.. of the order into panels, all or this thread's; see `gathers_all`.
 
     Shapes: x (any, n_in), `gathered` (rows, n_in).
     Layout: x contiguous.
     Aliasing: none.
     """
     outlined()
-    own, scale = _gathers_all(op, team), 1.0 if is_thin(job, op, job.first, rows) else job.input_scale
-    first, last = (0, rows) if own else own_rows(like, rows, team)
+    first, last = (0, rows) if gathers_all(op, team) else own_rows(job, rows, team)
+    scale = 1.0 if is_thin(job, op, job.first, rows) else job.input_scale
     place, panel = gathered(like, job, op, team), op.panel_in
     for i in range(first, last):
         if i + AHEAD < last:
             _fetch_row(job, op.n_in, start + i + AHEAD)
         row = _row_number(job, start + i)
         _read_row(like, job.x, job.x_kind, scale, row, op.n_in, at(place, i * panel), panel, high * panel)
-    if not own:
-        wait(job, team)
 
 
 @routine
@@ -165,7 +184,7 @@ def loss(like, job, op, start, rows, high, team):
     """
     outlined()
     scratch = pointer(like, job.scratch)
-    first, last = own_rows(like, rows, team)
+    first, last = own_rows(job, rows, team)
     n, columns = op.n_out, 1 + job.n_metrics
     spare = private(like, job, team)[1]
     one_row, gradient_row, target = spare, at(spare, job.widest), at(spare, 2 * job.widest)
@@ -196,10 +215,10 @@ def loss(like, job, op, start, rows, high, team):
         put_row(like, gradient_row, high, op.panel, i, n, at(scratch, op.d))
 
 
-@jit
-def add_up(job, batch, rows, penalty, team):
-    """Add a penalty and the rows' losses and metrics, in order, into the sums of the batch or (EVALUATE) of all; is the
-    loss finite?
+@routine
+def add_up(job, ops, batch, rows, team) -> float:
+    """Add the penalty and the rows' losses and metrics, in order, into the sums of the batch or (EVALUATE) of all; 1 if
+    the loss is finite, otherwise 0.
 
     Shapes: row_sums (rows, 1 + n_metrics), sums (batches or 1, 1 + n_metrics), both float64.
     Layout: contiguous.
@@ -207,6 +226,7 @@ def add_up(job, batch, rows, penalty, team):
     """
     outlined()
     columns = 1 + job.n_metrics
+    penalty = rows * value_of(job.total_penalty, (job, ops)) if job.penalized else 0.0
     row_sums = view(pointer(SUM, job.row_sums), rows * columns)
     if team[0] == 0:
         sums = view(at(pointer(SUM, job.sums), 0 if job.mode == EVALUATE else batch * columns), columns)
@@ -219,7 +239,7 @@ def add_up(job, batch, rows, penalty, team):
     total = penalty
     for i in range(rows):
         total += row_sums[i * columns]
-    return math.isfinite(total)
+    return 1.0 if math.isfinite(total) else 0.0
 
 
 @routine
@@ -231,7 +251,7 @@ def output(like, job, op, start, rows, high, team):
     Aliasing: none.
     """
     outlined()
-    first, last = own_rows(like, rows, team)
+    first, last = own_rows(job, rows, team)
     spare = private(like, job, team)[1]
     for i in range(first, last):
         get_row(like, at(pointer(like, job.scratch), op.y), high, op.panel, i, op.n_out, spare)

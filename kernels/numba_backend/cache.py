@@ -132,8 +132,8 @@ _FIXED = {
 
 
 _INTEGERS = (
-    "across", "apart", "chunk", "column", "columns", "depth", "first", "high", "j", "jump", "label", "labels", "last",
-    "mode", "number", "of_bias", "row", "rows", "start", "step", "thin", "width",
+    "across", "apart", "batch", "chunk", "column", "columns", "depth", "first", "high", "j", "jump", "label", "labels",
+    "last", "mode", "number", "of_bias", "row", "rows", "start", "step", "thin", "width",
 )  # fmt: skip
 
 

@@ -5,12 +5,11 @@ What is to be done stands in a record (`layout.JOB`), as a mode and as the addre
 
 import numpy as np
 
-from .batch import EVALUATE, FORWARD, LOSS_GRAD, TRAIN, UPDATE, add_up, gathered, wait
+from .batch import EVALUATE, FORWARD, LOSS_GRAD, TRAIN, UPDATE, gathered, wait
 from .cache import Entry, routine
-from .intrinsics import FLUSH, at, call, float_state, outlined, pointer, set_float_state, value_of
+from .intrinsics import FLUSH, call, float_state, outlined, set_float_state, value_of
 from .matmul import blocks
 from .matrix_unit import begin_tiles, end_tiles
-from .optimizers import CONSTANTS
 
 
 @routine
@@ -19,7 +18,7 @@ def run(like, job, ops, team):
     outlined()
     batches = np.int64(0)
     while batches < job.count:
-        start, now, finite = batches * job.batch, job.step + batches, True
+        start, now = batches * job.batch, job.step + batches
         rows = min(job.batch, job.n - start)
         high = blocks(rows, job.row_step) * job.row_step
         x = gathered(like, job, ops[job.first], team)
@@ -30,38 +29,30 @@ def run(like, job, ops, team):
                 call(job.loss, (like, job, ops[job.last], start, rows, high, team))
             if job.out:
                 call(job.output, (like, job, ops[job.last], start, rows, high, team))
-            penalty = 0.0
             if job.penalized and job.mode != FORWARD:
                 call(job.add_activities, (like, job, ops, rows, high, team))
                 call(job.sum_penalties, (like, job, ops, team))
-            if job.mode <= LOSS_GRAD:
-                call(job.rows_backward, (like, job, ops[job.last], job.last, now, rows, high, team))
-            wait(job, team)
-            if job.mode != FORWARD:
-                if job.penalized:
-                    penalty = rows * value_of(job.total_penalty, (job, ops))
-                finite = add_up(job, batches, rows, penalty, team)
-        if job.mode <= UPDATE:
-            if not finite:
-                break
-            constants = at(pointer(like, job.numbers), batches * CONSTANTS)
-            mode = LOSS_GRAD if job.mode == TRAIN and job.whole else job.mode
-            while True:
-                if mode == UPDATE and job.clip_norm > 0.0:
-                    call(job.sum_squares, (like, job, ops, team))
-                    wait(job, team)
-                call(job.backward, (like, job, ops, x, constants, rows, high, now, mode, team))
-                if mode == LOSS_GRAD and job.tied:
-                    wait(job, team)
-                    call(job.add_tied, (like, job, ops, team))
-                if mode == job.mode or mode == UPDATE:
-                    break
-                mode = UPDATE  # from the whole gradient
+            if job.mode == EVALUATE:
                 wait(job, team)
-            if job.constrained and job.mode != LOSS_GRAD:
+                value_of(job.add_up, (job, ops, batches, rows, team))
+        if job.mode <= LOSS_GRAD:
+            mode = LOSS_GRAD if job.whole else job.mode
+            if value_of(job.backward, (like, job, ops, x, batches, rows, high, now, mode, team)) == 0.0:
+                break
+            if job.tied and mode == LOSS_GRAD:
+                wait(job, team)
+                call(job.add_tied, (like, job, ops, team))
+        if job.mode == UPDATE or (job.mode == TRAIN and job.whole):
+            wait(job, team)
+            if job.clip_norm > 0.0:
+                call(job.sum_squares, (like, job, ops, team))
+                wait(job, team)
+            call(job.update, (like, job, ops, x, batches, rows, high, team))
+        if job.mode == TRAIN or job.mode == UPDATE:
+            if job.constrained:
                 wait(job, team)
                 call(job.constrain, (like, job, ops, team))
-            if job.tied and job.mode != LOSS_GRAD:
+            if job.tied:
                 wait(job, team)
                 call(job.refresh_tied, (like, job, ops, team))
         # The next batch reads all weights and writes where this one was read.

@@ -54,19 +54,20 @@ ROUTINES = """
     rows_backward rowwise_backward finish_backward backward input_gradients weight_gradients apply decay_weights
     activate_row add_activities sum_penalties total_penalty add_slope sum_squares clip_factor clip_values constrain
     add_tied refresh_tied normalize hand_down_norm norm_weights multiply_parts split_inputs split_panel split_rows
-    input_gradients_parts
+    input_gradients_parts input_gradients_rows slab_gradients add_up update
 """
 
 # One record an operation. `panel_in` and `panel` are the widths of the panels of its inputs and of its outputs.
 # Offsets count elements: w, b in the packed vectors, flat_* in the flat ones (-1: none), the others in the scratch.
 # z holds the pre-activation, y the output (in the same place where there is no activation), d the gradient by z, turned
 # its transpose (-1: nobody needs it). Where products are made on the matrix unit, x_parts are those of the transpose of
-# the inputs (elsewhere -1) and d_parts those of d (-1: nobody needs them). W has w_rows rows and room for `deep`; a
+# the inputs (elsewhere -1) and d_parts those of d (-1: nobody needs them). For by_rows see the function; `slabs` are
+# gradients of W and b, one after the other for each slab of rows (-1: none). W has w_rows rows and room for `deep`; a
 # gamma has 1. At `moving` are the moving means, moving_jump further on the variances; `statistics` is the address of
 # what `normalization` keeps.
 OP = _record(
     "code n_in n_out panel_in panel rowwise w b flat_w flat_b y z d turned threshold penalized first_panel source "
-    "x_parts d_parts activate activate_grad w_rows deep moving moving_jump flat_moving statistics groups",
+    "x_parts d_parts by_rows slabs activate activate_grad w_rows deep moving moving_jump flat_moving statistics groups",
     "alpha scale kernel_l1 kernel_l2 bias_l1 bias_l2 activity_l1 activity_l2 min_norm max_norm non_negative "
     "gaussian_noise gaussian_dropout kernel_decay bias_decay epsilon momentum",
 )
@@ -79,7 +80,7 @@ JOB = _record(
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
     "numbers count sums gradient seed step first last out a b m k trans_a trans_b right code zeros "
     "penalty penalized constrained whole squares clip_global tied tied_gradient "
-    "parts deepest private_parts shares" + ROUTINES,
+    "parts deepest private_parts private_turned shares slabs" + ROUTINES,
     "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
     ("meeting", np.int64, 16),
 )
@@ -99,6 +100,9 @@ CACHE_LINE, _LARGE_PAGE = 64, 1 << 21
 L2_BLOCK = 1 << 20
 # Depth that products on the matrix unit are summed over at a time, so that many rows of a left factor stay there.
 DEPTH = 1024
+# Slabs that a batch is cut into at most, whatever the number of threads; and weights of a layer whose rows threads
+# share.
+SLABS, BY_ROWS = 4, 1 << 15
 # Blocks of the matrix unit: rows and columns, and float32 numbers of room that a part and all three parts take.
 SIDE, PART, BLOCK_PARTS = 32, 32 * 32 // 2, 3 * 32 * 32 // 2
 # Weights of a layer that the matrix unit is not used for, and rows of a batch from which on it is.
@@ -157,6 +161,17 @@ def by_parts(n_in, n_out, rows, dtype):
     return MATRIX_UNIT and dtype == np.float32 and large
 
 
+def by_rows(n_in, n_out, rows):
+    """Whether threads share the rows of a layer, and not its columns. Each then needs all weights, which must be few,
+    but its own rows of everything else: a run of such layers goes up, and down again, without a barrier."""
+    return n_in * n_out <= BY_ROWS and n_in * n_out <= rows * (n_in + n_out)
+
+
+def by_slabs(n_in, n_out, rows):
+    """Whether, of such a layer, threads exchange gradients of slabs of rows and not the rows: if that is less."""
+    return SLABS * n_in * n_out <= rows * (n_in + n_out)
+
+
 def parts_size(rows, columns):
     """Float32 numbers of room that the parts of a matrix take."""
     return -(-rows // SIDE) * -(-columns // SIDE) * BLOCK_PARTS
@@ -199,19 +214,22 @@ def _operations(plan, batch_size, packed, scratch):
             op["code"], op["source"], op["flat_w"] = DENSE, plan.source_of(i), copied
             copied += n_in * n_out
         wide = round_up(n_out, int(op["panel"]))
-        op["turned"] = op["x_parts"] = op["d_parts"] = -1
+        op["turned"] = op["x_parts"] = op["d_parts"] = op["slabs"] = -1
         if op["code"] == DENSE:
             in_parts = by_parts(n_in, n_out, batch_size, plan.dtype)
-            op["w_rows"], op["deep"] = n_in, round_up(n_in, SIDE if in_parts else ROWS)
+            op["by_rows"] = not in_parts and by_rows(n_in, n_out, batch_size)
+            op["w_rows"], op["deep"] = n_in, round_up(n_in, SIDE) if in_parts else padded_rows(n_in, itemsize)
             op["w"] = packed.take(int(op["deep"]) * wide)
             op["b"] = packed.take(wide)  # zeros where there is none
             if in_parts:
                 op["x_parts"] = scratch.take(parts_size(batch_size, n_in))
             if trained and in_parts:
                 op["d_parts"] = scratch.take(parts_size(batch_size, n_out))
-            elif trained:
+            elif trained and not op["by_rows"]:
                 # Panels of a narrower batch may pad more, by less than a panel.
                 op["turned"] = scratch.take((high + VECTORS * count) * wide)
+            if op["by_rows"] and by_slabs(n_in, n_out, batch_size):
+                op["slabs"] = scratch.take(SLABS * (int(op["deep"]) + 1) * wide)
         elif op["code"] != ELEMENTWISE:
             op["w_rows"], op["deep"], op["groups"], op["moving_jump"] = op["flat_w"] >= 0, 1, max(wide, high), wide
             op["w"], op["b"], op["moving"] = (packed.take(size * wide) for size in (1, 1, 2))
@@ -301,7 +319,9 @@ def workspace(plan, batch_size, threads):
         deepest = -(-max(batch_size, *made_of_parts["n_in"].tolist(), *made_of_parts["n_out"].tolist()) // SIDE)
         job["parts"] = scratch.take(parts_size(batch_size, int(made_of_parts["n_in"].max())))
     job["deepest"], job["private_parts"] = deepest, round_up(private_size(widest, itemsize), line)
-    job["private_step"] = job["private_parts"] + round_up(private_parts_size(deepest), line)
+    job["private_turned"] = job["private_parts"] + round_up(private_parts_size(deepest), line)
+    turned = max(int(round_up(op["n_out"], op["panel"]) * op["panel_in"] * op["by_rows"]) for op in ops)
+    job["private_step"] = job["private_turned"] + round_up(turned, line)
     job["private"] = scratch.take(int(job["private_step"][0]) * threads)
     params = aligned(packed.size, plan.dtype)
     state = aligned(packed.size * plan.n_slots, plan.dtype).reshape(plan.n_slots, packed.size)
@@ -328,6 +348,7 @@ def workspace(plan, batch_size, threads):
         "whole": plan.whole_gradient, "clip_value": plan.clip[CLIP_VALUE],
         "clip_norm": max(plan.clip[CLIP_NORM], plan.clip[CLIP_GLOBAL]), "clip_global": plan.clip[CLIP_GLOBAL] > 0,
         "tied": tied.any(), "tied_gradient": address(copies), "shares": address(shares),
+        "slabs": (ops["slabs"] >= 0).any(),
     }  # fmt: skip
     for name, value in standing.items():
         job[name] = value

@@ -6,7 +6,9 @@ from ..optimizers import OPTIMIZERS
 from ..plan import OP_ACTIVATION
 from . import (
     activations,
+    backward_pass,
     batch,
+    forward_pass,
     losses,
     matmul,
     matrix_unit,
@@ -14,7 +16,6 @@ from . import (
     normalization,
     optimizers,
     penalties,
-    step,
     tied,
     weights,
 )
@@ -40,12 +41,12 @@ def link(workspace, mode):
     dtype, metrics = plan.dtype, [losses.METRIC_ROUTINES[METRICS[code].name] for code in plan.metrics]
     needed, normalizing = {}, ops["groups"].any()
     if mode != UPDATE:
-        needed |= {"gather": batch.gather, "forward": step.forward, "multiply": matmul.multiply}
+        needed |= {"gather": batch.gather, "forward": forward_pass.forward, "multiply": matmul.multiply}
         if (ops["x_parts"] >= 0).any():
-            needed |= {"split_inputs": step.split_inputs, "split_panel": matrix_unit.split_panel}
+            needed |= {"split_inputs": forward_pass.split_inputs, "split_panel": matrix_unit.split_panel}
             needed["multiply_parts"] = matrix_unit.multiply_parts
         if ops["rowwise"].any():
-            needed["rowwise_forward"] = step.rowwise_forward
+            needed["rowwise_forward"] = forward_pass.rowwise_forward
         if normalizing:
             needed["normalize"] = normalization.normalize
         for op, code in zip(ops, plan.ops[:, OP_ACTIVATION], strict=True):
@@ -53,18 +54,24 @@ def link(workspace, mode):
             if mode <= LOSS_GRAD:
                 op["activate_grad"] = activation(code, dtype, gradient=True)
     if mode not in (UPDATE, FORWARD):
-        needed["loss"] = batch.loss
+        needed |= {"loss": batch.loss, "add_up": batch.add_up}
         job["loss_row"] = loss(plan.loss, dtype)
         workspace.metrics[:] = [routine.address(dtype) for routine in metrics]
         if job["penalized"]:
             needed |= {name: getattr(penalties, name) for name in ("add_activities", "sum_penalties", "total_penalty")}
     if mode <= LOSS_GRAD:
-        names = "rows_backward finish_backward input_gradients"
-        needed |= {name: getattr(step, name) for name in names.split()}
+        needed |= {name: getattr(backward_pass, name) for name in ("rows_backward", "finish_backward", "backward")}
+        if ops["by_rows"].any():
+            needed["input_gradients_rows"] = backward_pass.input_gradients_rows
+        if (ops["turned"] >= 0).any():
+            needed["input_gradients"] = backward_pass.input_gradients
+        if job["slabs"]:
+            needed["slab_gradients"] = weights.slab_gradients
         if (ops["d_parts"] >= 0).any():
-            needed |= {"split_rows": matrix_unit.split_rows, "input_gradients_parts": step.input_gradients_parts}
+            needed["split_rows"] = matrix_unit.split_rows
+            needed["input_gradients_parts"] = backward_pass.input_gradients_parts
         if ops["rowwise"].any():
-            needed["rowwise_backward"] = step.rowwise_backward
+            needed["rowwise_backward"] = backward_pass.rowwise_backward
         if (ops["threshold"] >= 0).any():
             needed["drop_rows"] = noise.drop_rows
         if ops["gaussian_noise"].any() or ops["gaussian_dropout"].any():
@@ -76,7 +83,9 @@ def link(workspace, mode):
         if normalizing:
             needed["hand_down_norm"] = normalization.hand_down_norm
     if mode <= UPDATE:
-        needed |= {"backward": step.backward, "weight_gradients": weights.weight_gradients}
+        needed["weight_gradients"] = weights.weight_gradients
+        if job["whole"] or mode == UPDATE:
+            needed["update"] = backward_pass.update
         if normalizing:
             needed["norm_weights"] = normalization.norm_weights
     if mode in (TRAIN, UPDATE):

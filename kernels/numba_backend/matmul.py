@@ -64,6 +64,21 @@ def turn_rows(source, panel, first, last, across, high, place):
 
 
 @jit
+def turn_weights(w, panel, across, n, deep, place):
+    """One panel of the transpose of W (any, n): its rows are `across` columns of it.
+
+    Layout: w points to the first of these rows, in panels `deep` rows high; place (n, across) with room for panels.
+    Aliasing: none.
+    """
+    outlined()
+    lanes = vector_size(w)
+    for c in range(0, blocks(n, panel) * panel, lanes):
+        start = at(w, c // panel * deep * panel + c % panel)
+        for r in range(0, across, lanes):
+            turn(at(start, r * panel), panel, at(place, c * across + r), across)
+
+
+@jit
 def pack(source, row, step, depth, n, width, j, panels):
     """Copy panel j of any matrix (depth, n).
 

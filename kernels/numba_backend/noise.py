@@ -14,8 +14,9 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from .batch import LOSS_GRAD
 from .cache import inline, routine
-from .intrinsics import as_float32, as_int32, at, cast, outlined, pointer, view
+from .intrinsics import as_float32, as_int32, at, call, cast, outlined, pointer, view
 
 
 @inline
@@ -131,3 +132,13 @@ def fill_noise(like, job, ops, team):
     key, out = dropout_key(job.seed, job.step, job.code), view(pointer(like, job.out), job.n)
     for i in range(len(out)):
         out[i] = _normal(like, key, i)
+
+
+@inline
+def disturb(like, job, op, number, step, row, column, rows, columns, apart, stddev, p):
+    """Dropout and noise on rows of values or of gradients at p, where gradients follow."""
+    if job.mode <= LOSS_GRAD:
+        if op.threshold >= 0:
+            call(job.drop_rows, (like, job, op, number, step, row, column, rows, columns, apart, p))
+        if stddev != 0.0 or op.gaussian_dropout != 0.0:
+            call(job.noise_rows, (like, job, op, number, step, row, column, rows, columns, apart, stddev, p))

@@ -19,10 +19,10 @@ MEAN, VARIANCE, FACTOR, TOTAL, PRODUCT = range(GROUP_NUMBERS)
 
 
 @inline
-def _own_part(like, op, rows, team):
+def _own_part(job, op, rows, team):
     """The first and the last panel and row that are this thread's."""
     panels, batch = blocks(op.n_out, op.panel), op.code == BATCH_NORM
-    some_panels, some_rows = share(panels, team), own_rows(like, rows, team)
+    some_panels, some_rows = share(panels, team), own_rows(job, rows, team)
     return (
         some_panels[0] if batch else 0,
         some_panels[1] if batch else panels,
@@ -43,7 +43,7 @@ def normalize(like, job, op, x, rows, high, team):
     params, panel, n, batch, groups = pointer(like, job.params), op.panel, op.n_out, op.code == BATCH_NORM, op.groups
     gamma, beta, numbers = view(at(params, op.w), n), view(at(params, op.b), n), pointer(SUM, op.statistics)
     mean, factor = view(numbers, groups), view(at(numbers, FACTOR * groups), groups)
-    j0, j1, r0, r1 = _own_part(like, op, rows, team)
+    j0, j1, r0, r1 = _own_part(job, op, rows, team)
     k0, k1 = j0 * panel if batch else r0, min(j1 * panel, n) if batch else r1
     size = rows if batch else n
     for part in range(2):
@@ -91,7 +91,7 @@ def hand_down_norm(like, job, op, below, x, rows, high, team):
     gamma, numbers = view(at(pointer(like, job.params), op.w), n), pointer(SUM, op.statistics)
     mean, factor = view(numbers, groups), view(at(numbers, FACTOR * groups), groups)
     total, product = view(at(numbers, TOTAL * groups), groups), view(at(numbers, PRODUCT * groups), groups)
-    j0, j1, r0, r1 = _own_part(like, op, rows, team)
+    j0, j1, r0, r1 = _own_part(job, op, rows, team)
     size = float(rows if batch else n)
     for k in range(j0 * panel if batch else r0, min(j1 * panel, n) if batch else r1):
         total[k] = product[k] = 0.0

@@ -76,7 +76,7 @@ def add_slope(w, l1, l2, g):
 def add_activities(like, job, ops, rows, high, team):
     """Add the penalties on the outputs of every operation to the losses of this thread's rows."""
     outlined()
-    first, last = own_rows(like, rows, team)
+    first, last = own_rows(job, rows, team)
     spare, columns = private(like, job, team)[1], 1 + job.n_metrics
     for number in range(job.n_ops):
         op = ops[number]

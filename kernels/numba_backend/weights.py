@@ -5,7 +5,7 @@ Arguments as in `batch`.
 
 import numpy as np
 
-from .batch import INDEX, LOSS_GRAD, TRAIN, UPDATE, is_thin, private, private_parts
+from .batch import INDEX, LOSS_GRAD, TRAIN, UPDATE, is_thin, own_rows, private, private_parts, slab_rows
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, value_of, view
 from .layout import BLOCK_PARTS, PART, SIDE
@@ -19,6 +19,55 @@ from .threads import begin_jobs, take_jobs
 FEW = 4
 # Tiles of a weight gradient that a thread takes at least from another.
 LEAST = 4
+
+
+@routine
+def slab_gradients(like, job, op, x, rows, high, team):
+    """Gradients of W and b from each slab of this thread's rows alone, for `weight_gradients` to add up. So these go
+    between threads, and not the rows.
+
+    Shapes: x (rows, n_in), d (rows, n_out), for each slab W (n_in, n_out) and b (n_out,).
+    Layout: x and d in panels, of each slab W and b as in the packed vector.
+    Aliasing: none.
+    """
+    outlined()
+    scratch, zeros, one = pointer(like, job.scratch), pointer(like, job.zeros), pointer(like, job.numbers)
+    block, panel, panel_in = private(like, job, team)[0], op.panel, op.panel_in
+    panels, slab = blocks(op.n_out, panel), slab_rows(job, rows)
+    first, last = own_rows(job, rows, team)
+    for start in range(first, last, slab):
+        out, depth = at(scratch, op.slabs + start // slab * slab_size(op)), min(slab, last - start)
+        for j in range(panels):
+            d = at(scratch, op.d + (j * high + start) * panel)
+            for q in range(blocks(op.n_in, panel_in)):
+                height = min(panel_in, op.n_in - q * panel_in)
+                place, whole = at(out, (j * op.deep + q * panel_in) * panel), height % ROWS == 0
+                a = at(x, (q * high + start) * panel_in)
+                call(job.multiply, (
+                    a, 1, panel_in, depth, 0, height, d, panel, depth, zeros, place if whole else block,
+                ))  # fmt: skip
+                if not whole:
+                    copy_block(block, panel, place, panel, height, panel)
+            call(job.multiply, (
+                at(one, CONSTANTS - 1), 0, 0, depth, 0, 1, d, panel, depth, zeros,
+                at(out, (panels * op.deep + j) * panel),
+            ))  # fmt: skip
+
+
+@inline
+def slab_size(op):
+    """Numbers that the gradients of a slab take."""
+    return blocks(op.n_out, op.panel) * (op.deep + 1) * op.panel
+
+
+@inline
+def _add_slabs(source, count, apart, out):
+    """out = the sum of so many pieces, in order."""
+    n = len(out)
+    for part in range(count):
+        piece = view(at(source, part * apart), n)
+        for k in range(n):
+            out[k] = out[k] + piece[k] if part else piece[k]
 
 
 @routine
@@ -46,7 +95,7 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
         tiles = 0  # the kernel is another's
     per_panel = tiles + 1 if op.flat_b >= 0 else tiles
     plain = not op.penalized and job.clip_value == 0.0 and op.kernel_decay == 0.0 and op.bias_decay == 0.0
-    direct = mode == TRAIN and job.sgd and rows <= FEW and plain and not in_parts
+    direct = mode == TRAIN and job.sgd and rows <= FEW and plain and not in_parts and op.slabs < 0
     of_w, of_b = 1.0, 1.0
     if mode == UPDATE and job.clip_norm > 0.0:
         of_w = value_of(job.clip_factor, (job, ops, number, 0))
@@ -100,6 +149,9 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
                         job, thin, scale, at(scratch, x_parts), room[0],
                         a, row, step, rows, 0, height, d, panel, columns, rows, zeros, block, room[1],
                     ))  # fmt: skip
+                elif op.slabs >= 0:
+                    part = place - op.w if not is_bias else (deep * panels + j) * panel
+                    _add_slabs(at(scratch, op.slabs + part), blocks(rows, slab_rows(job, rows)), slab_size(op), g)
                 else:
                     tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
                 if op.penalized:
