@@ -8,7 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .. import metrics, optimizers, training
 from ..callbacks import BackupAndRestore, dispatch
-from ..session import Session, deferred_interrupt
+from ..interrupts import deferred_interrupt, listening
+from ..session import Session
 from . import model as model_module
 
 _NOT_FINITE = (
@@ -75,10 +76,11 @@ class Stochastic:
         network.live = self.session
         self.model.history = self.hooks.history
         try:
-            self.hooks.on_train_begin()
-            self._epochs(max_iter, incremental)
-            self.session.sync()
-            self.hooks.on_train_end({})
+            with listening():
+                self.hooks.on_train_begin()
+                self._epochs(max_iter, incremental)
+                self.session.sync()
+                self.hooks.on_train_end({})
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
         except FloatingPointError as error:
