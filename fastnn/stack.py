@@ -335,7 +335,10 @@ class LayerStack:
         return mapped.scaled_rows(x, rows, name, self._network.dtype, lambda values: layer.apply(values, shape))
 
     def _forward(self, x, name, first, last, outputs, batch_size, steps=None):
-        if sources.chunked(x):
+        width, shape = (self._width(first), None) if first else (self._inputs, self._input_shape)
+        dtype = self._network.dtype
+        as_it_is = (first or self._scaling is None) and validation.are_rows(x, width, dtype)
+        if not as_it_is and sources.chunked(x):
             steps = None if steps is None else validation.integer("steps", steps, low=1)
             chunks = sources.Chunks(x, name, steps, "steps").prepare(lambda chunk, number: (number, chunk))
             parts = []
@@ -345,9 +348,6 @@ class LayerStack:
             return np.concatenate(parts)
         if steps is not None:
             raise ValueError(f"steps={steps} is for iterators over chunks; arrays have an end")
-        width, shape = (self._width(first), None) if first else (self._inputs, self._input_shape)
-        dtype = self._network.dtype
-        as_it_is = (first or self._scaling is None) and validation.are_rows(x, width, dtype)
         if not as_it_is:
             rows_of_x = mapped.rows(x, name, width, dtype, shape)
             x = rows_of_x if first else self._scaled(x, rows_of_x, name, shape)

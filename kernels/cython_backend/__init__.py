@@ -32,6 +32,7 @@ except ImportError as error:
     ) from error
 
 NAME = "cython"
+_UINT8 = np.dtype(np.uint8)
 
 
 def variants():
@@ -103,8 +104,8 @@ class Workspace:
 
     def data(self, x, y=None, weights=None, order=None):
         """Addresses as the engine takes them: x as uint8 or real, y as labels, uint8 or real, weights, order."""
-        x8 = x.dtype == np.uint8
-        y8 = y is not None and not self.labels and y.dtype == np.uint8
+        x8 = x.dtype == _UINT8
+        y8 = y is not None and not self.labels and y.dtype == _UINT8
         a, t = address(x), address(y)
         return (
             a if x8 else 0,

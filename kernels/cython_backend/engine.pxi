@@ -20,6 +20,29 @@ include "step.pxi"
 # Multiply-adds for which it pays to wake one more thread: about 16 us of work; the barriers of a step cost 3.
 cdef enum:
     WORTH_A_THREAD = 1 << 20
+    NUMBERS_EACH = 1 << 16  # parameters and state that a thread carries: about as much work
+
+
+cdef struct Transfer:
+    Net *net
+    real *params      # (n_params,)
+    real *state       # (n_slots, n_params)
+    long n_params
+    bint pack         # from these into the panels, or back
+
+
+cdef void transfer_task(void *argument, long id, long n) noexcept nogil:
+    cdef const Transfer *t = <Transfer *> argument
+    cdef Net *net = t.net
+    cdef long i
+    if t.pack:
+        pack_vector(net, t.params, net.w, id, n)
+        for i in range(net.n_slots):
+            pack_vector(net, t.state + i * t.n_params, net.slot[i], id, n)
+    else:
+        unpack_vector(net, net.w, t.params, id, n)
+        for i in range(net.n_slots):
+            unpack_vector(net, net.slot[i], t.state + i * t.n_params, id, n)
 
 
 cdef class Engine:
@@ -124,21 +147,20 @@ cdef class Engine:
         """Bytes of scratch: they depend on the plan and the batch, not on the rows of a call."""
         return self.net.scratch_bytes
 
-    def load(self, uintptr_t params, uintptr_t state, long n_params):
-        cdef long i
+    cdef void transfer(self, uintptr_t params, uintptr_t state, long n_params, bint pack):
+        cdef Transfer t = Transfer(&self.net, <real *> params, <real *> state, n_params, pack)
+        cdef long threads = smaller(self.net.threads, 1 + (1 + self.net.n_slots) * n_params // NUMBERS_EACH)
         with nogil:
-            pack_vector(&self.net, <const real *> params, self.net.w)
-            for i in range(self.net.n_slots):
-                pack_vector(&self.net, <const real *> state + i * n_params, self.net.slot[i])
+            self.run(transfer_task, &t, threads)
+
+    def load(self, uintptr_t params, uintptr_t state, long n_params):
+        self.transfer(params, state, n_params, True)
+        with nogil:
             refresh_tied(&self.net, 0, 1)
             refresh_transposes(&self.net)
 
     def store(self, uintptr_t params, uintptr_t state, long n_params):
-        cdef long i
-        with nogil:
-            unpack_vector(&self.net, self.net.w, <real *> params)
-            for i in range(self.net.n_slots):
-                unpack_vector(&self.net, self.net.slot[i], <real *> state + i * n_params)
+        self.transfer(params, state, n_params, False)
 
     def retune(self, list kernel_l2):
         cdef long i

@@ -5,19 +5,22 @@ cdef enum:
     ROWS_OF_PAGES = 64  # rows of a plain matrix that are packed at a time: each may lie on a page of its own
 
 
-cdef void pack_vector(const Net *net, const real *flat, real *packed) noexcept nogil:
-    """Shapes: flat (n_params,), packed (net.packed,).
+cdef void pack_vector(const Net *net, const real *flat, real *packed, long id, long n) noexcept nogil:
+    """Shapes: flat (n_params,), packed (net.packed,), this thread's share.
     Layout: the flat vector of the plan into panels; padding is left as it is.
     Aliasing: none."""
-    cdef long i, part, k, j
+    cdef long i, part, parts, k, j
     cdef const Op *op
     for i in range(net.n_ops):
         op = &net.ops[i]
-        for part in range(blocks(op.w_rows, ROWS_OF_PAGES) if op.source < 0 else 0):
+        parts = blocks(op.w_rows, ROWS_OF_PAGES) if op.source < 0 else 0
+        for part in range(share(parts, id, n), share(parts, id + 1, n)):
             for j in range(panels(op.n_out)):
                 for k in range(part * ROWS_OF_PAGES, smaller(op.w_rows, (part + 1) * ROWS_OF_PAGES)):
                     copy_part(packed + op.w + (j * op.w_rows + k) * P, flat + op.flat_w + k * op.n_out + j * P,
                               op.n_out - j * P)
+        if id > 0:
+            continue
         if op.flat_b >= 0:
             memcpy(packed + op.b, flat + op.flat_b, op.n_out * sizeof(real))
         for k in range(2 if op.flat_moving >= 0 else 0):
@@ -25,17 +28,20 @@ cdef void pack_vector(const Net *net, const real *flat, real *packed) noexcept n
                    op.n_out * sizeof(real))
 
 
-cdef void unpack_vector(const Net *net, const real *packed, real *flat) noexcept nogil:
+cdef void unpack_vector(const Net *net, const real *packed, real *flat, long id, long n) noexcept nogil:
     """Shapes, layout: the inverse of pack_vector. Aliasing: none."""
-    cdef long i, part, k, j
+    cdef long i, part, parts, k, j
     cdef const Op *op
     for i in range(net.n_ops):
         op = &net.ops[i]
-        for part in range(blocks(op.w_rows, ROWS_OF_PAGES) if op.source < 0 else 0):
+        parts = blocks(op.w_rows, ROWS_OF_PAGES) if op.source < 0 else 0
+        for part in range(share(parts, id, n), share(parts, id + 1, n)):
             for j in range(panels(op.n_out)):
                 for k in range(part * ROWS_OF_PAGES, smaller(op.w_rows, (part + 1) * ROWS_OF_PAGES)):
                     copy_part(flat + op.flat_w + k * op.n_out + j * P, packed + op.w + (j * op.w_rows + k) * P,
                               op.n_out - j * P)
+        if id > 0:
+            continue
         if op.flat_b >= 0:
             memcpy(flat + op.flat_b, packed + op.b, op.n_out * sizeof(real))
         for k in range(2 if op.flat_moving >= 0 else 0):
