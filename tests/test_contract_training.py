@@ -182,33 +182,6 @@ def test_rates_seed_and_step_matter(backend, dtype):
     assert same_bits(c.params, train(rate=0.0))
 
 
-SLABS = {
-    "narrow": ("32 64 relu 60 ln tanh drop0.1 64 l2:0.01 gelu 1", {}),
-    "tied": ("32 64 relu 60 tanh tied1 tied0nb", {"clip": (0, 0, 0.05)}),
-}
-
-
-@pytest.mark.parametrize("rest", [1, 16, 17, 64, 65, 129, 193, 255])
-@pytest.mark.parametrize("name", SLABS)
-def test_where_a_batch_is_cut_does_not_show(backend, dtype, name, rest):
-    """A backend may sum the gradients of narrow layers over parts of a batch first; then it does so always."""
-    text, options = SLABS[name]
-    c = case(text, 256 + rest, 256, dtype=dtype, optimizer="momentum", **options)
-    part, tolerance = slice(256, None), 16 * np.finfo(dtype).eps
-    gradient, _ = Fit.of(backend, c).loss_grad(c.x[part], c.y[part], c.weights[part])
-    expected, _ = Fit.of(backends.REFERENCE, c).loss_grad(c.x[part], c.y[part], c.weights[part])
-    assert relative(gradient, expected) < tolerance
-    results = []
-    for threads in (1, 2, 3, 4, 5):
-        fit = Fit.of(backend, c, threads=threads)
-        results.append((fit.train(c.x, c.y, c.weights), fit.host()))
-        assert same_bits(results[-1], results[0]), f"{threads} threads"
-    reference = Fit.of(backends.REFERENCE, c)
-    reference.train(c.x, c.y, c.weights)
-    for got, exact in zip(results[0][1], reference.host(), strict=True):
-        assert relative(got, exact) < tolerance
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_train_writes_the_outputs(backend, dtype, name):
     """Of every row in the order of training, as `forward` gives them but with dropout; and nothing else changes."""
