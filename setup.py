@@ -9,6 +9,7 @@ CONTRIBUTING.md.
 import os
 import platform
 import sys
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -31,11 +32,7 @@ if SANITIZE:
     FLAGS += ["-O1", "-g1", "-fno-omit-frame-pointer", f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
 on_x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 VARIANTS = X86 if on_x86 else {"generic": []}
-HEADERS = "tile jobs parts transpose elementary softmax gather noise normalization pool"
-PARTS = (
-    "engine net panels parts blocks epilogues updates gemm losses step probes penalties clipping noise tied "
-    "normalization"
-)
+PARTS = sorted(str(path) for kind in ("h", "pxi") for path in Path(FOLDER).glob(f"*.{kind}"))
 
 
 def extension(name, flags=(), macros=()):
@@ -43,7 +40,7 @@ def extension(name, flags=(), macros=()):
         f"fastnn.kernels.cython_backend.{name}",
         [f"{FOLDER}/{name}.pyx"],
         include_dirs=[FOLDER],
-        depends=[f"{FOLDER}/{name}.h" for name in HEADERS.split()] + [f"{FOLDER}/{name}.pxi" for name in PARTS.split()],
+        depends=PARTS,
         extra_compile_args=FLAGS + list(flags),
         extra_link_args=["-pthread"] + [f"-fsanitize={SANITIZE}"] * bool(SANITIZE),
         define_macros=list(macros),

@@ -2,6 +2,7 @@
 # checked them, and memory views would make each of these modules four times as large.
 
 include "net.pxi"
+include "scratch.pxi"
 include "panels.pxi"
 include "updates.pxi"
 include "noise.pxi"
