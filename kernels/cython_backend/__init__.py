@@ -179,7 +179,7 @@ def forward(workspace, x, first, last, out):
 def gemm(a, b, out, trans_a, trans_b, threads):
     m, n = out.shape
     k = a.shape[0] if trans_a else a.shape[1]
-    _module(out.dtype).gemm(_pool.address(), address(a), address(b), address(out), m, k, n, trans_a, trans_b, threads)
+    _module(out.dtype).gemm(_pool.address(), a, b, out, m, k, n, trans_a, trans_b, threads)
 
 
 def activate(code, z, out, alpha):

@@ -55,7 +55,7 @@ cdef void forward_panel(Net *net, Op *op, const real *x, long step, long jump, l
     cdef long parts = PART if op.thin else PARTS_BLOCK
     cdef real scale = net.input_scale if op.thin else 1
     for k in range(deep):
-        split_right(w + k * P * P, smaller(P, op.n_in - k * P), wide, right + k * PARTS_BLOCK)
+        split_right(w + k * P * P, P, smaller(P, op.n_in - k * P), wide, right + k * PARTS_BLOCK)
     for p in range(p0, p1):
         end = smaller(p * P + P, m)
         if not multiply_blocks(end - p * P, wide, op.thin, deep, op.x_parts + p * deep * parts, right, scale,

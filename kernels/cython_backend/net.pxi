@@ -28,12 +28,14 @@ cdef extern from "parts.h" nogil:
     enum: PARTS_BLOCK
     bint MATRIX_UNIT
     void split_left(const real *a, long step, long rows, long wide, part_t *out)
-    void split_right(const real *b, long rows, long wide, part_t *out)
+    void split_right(const real *b, long step, long rows, long wide, part_t *out)
     void split_bytes(const uint8_t *row, long width, long jump, part_t *out)
     void join_bytes(const part_t *in_, real scale, real *out)
     void turn_block(const part_t *in_, int parts, part_t *out)
     bint multiply_blocks(long rows, long columns, bint thin, long depth, const part_t *a, const part_t *b, real scale,
                          real *c)
+    void sum_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real *c)
+    bint write_block(const real *c, long rows, long columns, real scale, real *out, long step, bint add)
     void matrix_unit_on()
     void matrix_unit_off()
 

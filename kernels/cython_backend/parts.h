@@ -54,10 +54,10 @@ INLINE void split_pair(vec low, vec high, part_t *out) {
     }
 }
 
+INLINE __mmask16 lanes_below(long n) { return n >= LANES ? 0xffff : n <= 0 ? 0 : (1u << n) - 1; }
+
 /* The first n lanes, and zeros. */
-INLINE vec load_some(const real *p, long n) {
-    return (vec)_mm512_maskz_loadu_ps(n >= LANES ? 0xffff : n <= 0 ? 0 : (1u << n) - 1, p);
-}
+INLINE vec load_some(const real *p, long n) { return (vec)_mm512_maskz_loadu_ps(lanes_below(n), p); }
 
 /* Shapes: a (rows, wide), at most P x P. Layout: rows of a are `step` apart, out a block of a left factor.
    Aliasing: none. */
@@ -71,13 +71,13 @@ static void split_left(const real *a, long step, long rows, long wide, part_t *o
     for (long r = rows; r < P; r++) split_pair((vec){0}, (vec){0}, out + r * P);
 }
 
-/* Shapes: b (rows, wide), at most P x P. Layout: rows of b are P apart, out a block of a right factor.
+/* Shapes: b (rows, wide), at most P x P. Layout: rows of b are `step` apart, out a block of a right factor.
    Aliasing: none. */
-static void split_right(const real *b, long rows, long wide, part_t *out) {
-    for (long k = 0; k < LANES; k++, b += P, out += P) {
+static void split_right(const real *b, long step, long rows, long wide, part_t *out) {
+    for (long k = 0; k < LANES; k++, b += step, out += P) {
         for (int v = 0; v < 2; v++) {
             const long left = wide - v * LANES;
-            const real *low = b + v * LANES, *high = low + LANES * P;
+            const real *low = b + v * LANES, *high = low + LANES * step;
             part_t *const to = out + v * TILE;
             if (rows == P && wide == P) split_pair(load(low), load(high), to);
             else split_pair(load_some(low, k < rows ? left : 0), load_some(high, k + LANES < rows ? left : 0), to);
@@ -136,10 +136,12 @@ INLINE void matrix_unit_off(void) { _tile_release(); }
 #define RIGHT(part)                                         \
     _tile_loadd(6, b + (part) * PART, 64);                  \
     if (wide) _tile_loadd(7, b + (part) * PART + TILE, 64);
-#define SUM_PRODUCTS                                        \
-    _tile_dpbf16ps(0, 4, 6);                                \
-    if (wide) _tile_dpbf16ps(1, 4, 7);                      \
-    if (tall) _tile_dpbf16ps(2, 5, 6);                      \
+#define SUM_PRODUCTS                                                            \
+    ALL for (int i = 0; i < PART; i += TILE / 16) __builtin_prefetch(next + i); \
+    next += PART;                                                               \
+    _tile_dpbf16ps(0, 4, 6);                                                    \
+    if (wide) _tile_dpbf16ps(1, 4, 7);                                          \
+    if (tall) _tile_dpbf16ps(2, 5, 6);                                          \
     if (tall && wide) _tile_dpbf16ps(3, 5, 7);
 
 /* c = a b, of one or two tiles by one or two. */
@@ -150,10 +152,12 @@ INLINE void blocks_body(const int tall, const int wide, const int thin, long dep
     if (tall) _tile_zero(2);
     if (tall && wide) _tile_zero(3);
     for (; depth > 0; depth--, a += thin ? PART : PARTS_BLOCK, b += PARTS_BLOCK) {
+        const part_t *next = thin ? b + PARTS_BLOCK : a + PARTS_BLOCK; /* what comes next is fetched in between */
         LEFT(0) RIGHT(2) SUM_PRODUCTS
         RIGHT(1) SUM_PRODUCTS
         if (!thin) {
             LEFT(1) SUM_PRODUCTS
+            next = b + PARTS_BLOCK;
         }
         RIGHT(0) SUM_PRODUCTS
         if (!thin) {
@@ -167,37 +171,58 @@ INLINE void blocks_body(const int tall, const int wide, const int thin, long dep
     if (tall && wide) _tile_stored(3, c + LANES * P + LANES, P * sizeof(real));
 }
 
-/* Shapes: a (rows, depth * P), b (depth * P, columns), c = scale a b (P, P), of which rows x columns count; others are
-   written or not. Returns 0 if these are not finite: they may be wrong then.
+/* Shapes: a (rows, depth * P), b (depth * P, columns), c (P, P) = a b, of which rows x columns count; others
+   are written or not.
    Layout: a and b blocks of parts, a thin or not, c a panel.
    Aliasing: none. */
-static __attribute__((noinline)) int multiply_blocks(long rows, long columns, int thin, long depth, const part_t *a,
-                                                     const part_t *b, real scale, real *c) {
-    const int nv = columns > LANES ? 2 : 1;
-    vec sum = {0};
-#define BLOCKS_CASE(tall, wide)                                 \
-    if (thin) blocks_body(tall, wide, 1, depth, a, b, c);       \
+static __attribute__((noinline)) void sum_blocks(long rows, long columns, int thin, long depth, const part_t *a,
+                                                 const part_t *b, real *c) {
+#define BLOCKS_CASE(tall, wide)                                       \
+    if (thin) blocks_body(tall, wide, 1, depth, a, b, c); \
     else blocks_body(tall, wide, 0, depth, a, b, c);
-    if (rows > LANES && nv == 2) { BLOCKS_CASE(1, 1) }
+    if (rows > LANES && columns > LANES) { BLOCKS_CASE(1, 1) }
     else if (rows > LANES) { BLOCKS_CASE(1, 0) }
-    else if (nv == 2) { BLOCKS_CASE(0, 1) }
+    else if (columns > LANES) { BLOCKS_CASE(0, 1) }
     else { BLOCKS_CASE(0, 0) }
-    for (long r = 0; r < rows; r++) {
-        for (int v = 0; v < nv; v++) {
-            const vec x = load(c + r * P + v * LANES);
-            sum += x * 0; /* columns that do not count are zero, or NaN where those that do are */
-            if (scale != 1) store(c + r * P + v * LANES, x * scale);
+}
+
+/* Shapes: c (rows, columns), at most P x P, times scale, to out, or added there. Returns 0 if the sums are not finite:
+   they may be wrong then. Layout: c a panel, rows of out are `step` apart. Aliasing: c may be out. */
+static int write_block(const real *c, long rows, long columns, real scale, real *out, long step,
+                       int add) {
+    const __mmask16 first = lanes_below(columns), second = lanes_below(columns - LANES);
+    vec low = {0}, high = {0};
+    for (long r = 0; r < rows; r++, c += P, out += step) {
+        vec a = (vec)_mm512_maskz_loadu_ps(first, c) * scale, b = (vec)_mm512_maskz_loadu_ps(second, c + LANES) * scale;
+        if (add) {
+            a += (vec)_mm512_maskz_loadu_ps(first, out);
+            b += (vec)_mm512_maskz_loadu_ps(second, out + LANES);
         }
+        low += a * 0; /* zero, or NaN */
+        high += b * 0;
+        _mm512_mask_storeu_ps(out, first, (__m512)a);
+        _mm512_mask_storeu_ps(out + LANES, second, (__m512)b);
     }
-    return _mm512_cmp_ps_mask((__m512)sum, (__m512)sum, _CMP_UNORD_Q) == 0;
+    low += high;
+    return _mm512_cmp_ps_mask((__m512)low, (__m512)low, _CMP_UNORD_Q) == 0;
+}
+
+/* Both: c = scale a b. */
+static int multiply_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real scale,
+                           real *c) {
+    sum_blocks(rows, columns, thin, depth, a, b, c);
+    return write_block(c, rows, columns, scale, c, P, 0);
 }
 
 #else /* never called */
 static void split_left(const real *a, long step, long rows, long wide, part_t *out) {}
-static void split_right(const real *b, long rows, long wide, part_t *out) {}
+static void split_right(const real *b, long step, long rows, long wide, part_t *out) {}
 static void split_bytes(const uint8_t *row, long width, long jump, part_t *out) {}
 static void join_bytes(const part_t *in, real scale, real *out) {}
 static void turn_block(const part_t *in, int parts, part_t *out) {}
+static void sum_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real *c) {}
+static int write_block(const real *c, long rows, long columns, real scale, real *out, long step,
+                       int add) { return 0; }
 static int multiply_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real scale,
                            real *c) { return 0; }
 #define matrix_unit_on()

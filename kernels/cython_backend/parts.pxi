@@ -41,7 +41,7 @@ cdef void split_gradients(Op *op, long j, long r0, long r1) noexcept nogil:
     cdef long p, wide = smaller(P, op.n_out - j * P)
     for p in range(r0 // P, blocks(r1, P)):
         block = op.dz_parts + (j * op.row_blocks + p) * PARTS_BLOCK
-        split_right(op.dz + (j * op.ld + p * P) * P, smaller(P, r1 - p * P), wide, block)
+        split_right(op.dz + (j * op.ld + p * P) * P, P, smaller(P, r1 - p * P), wide, block)
         if op.dzt_parts != NULL:
             turn_block(block, 3, op.dzt_parts + (p * panels(op.n_out) + j) * PARTS_BLOCK)
 
