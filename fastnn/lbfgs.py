@@ -6,9 +6,9 @@ import numpy as np
 
 from .callbacks import BackupAndRestore
 from .callbacks.dispatch import waits_for_batches
-from .interrupts import deferred_interrupt, listening
 from .layers import Activation, Dense, Flatten, Input, LayerNormalization
 from .scaling import InputScaling
+from .session import deferred_interrupt
 
 # Rows that a gradient is computed of at a time: what the scratch of the kernels is for.
 _ROWS = 4096
@@ -157,7 +157,6 @@ class _Fit:
                 break
 
 
-@listening()
 def fit(model, network, plan, source, validate, results, loss, *, epochs, initial_epoch, callbacks):
     """Train as `training.fit` does, an iteration an epoch."""
     running = _Fit(model, network, plan, source, validate, results, callbacks)

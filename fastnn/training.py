@@ -6,8 +6,7 @@ import time
 
 import numpy as np
 
-from .interrupts import deferred_interrupt, listening
-from .session import Session
+from .session import Session, deferred_interrupt
 
 
 class Epoch:
@@ -18,7 +17,7 @@ class Epoch:
         self.session, self.callbacks, self.results = session, callbacks, results
         self.width = 1 + len(results.rows)
         self.parts = []  # sums of the blocks (batches, width)
-        self.before = np.zeros(self.width)  # the sum of all blocks but the last, where somebody watches the slices
+        self.before = np.zeros(self.width)  # the sum of all blocks but the last
         self.rows = self.batches = 0  # that are done
         self.targets, self.outputs = [], []  # of the blocks, where a metric needs them
 
@@ -54,10 +53,9 @@ class Epoch:
             done += count
             session.sync_if_due()
             self.rows = rows_before + min(done * size, len(order))
-            if self.callbacks.by_slice:
-                so_far = self.before + sums[:done].sum(axis=0)
-                logs = self.results.logs(so_far, self.rows)
-                self.callbacks.progress(self.rows, logs)
+            so_far = self.before + sums[:done].sum(axis=0)
+            logs = self.results.logs(so_far, self.rows)
+            self.callbacks.progress(self.rows, logs)
             if by_batch:
                 self.callbacks.on_train_batch_end(self.batches, logs)
             self.batches += count
@@ -71,7 +69,6 @@ class Epoch:
             self.outputs.append(outputs[:seen])
 
 
-@listening()
 def fit(model, network, plan, source, validate, results, loss, *, epochs, initial_epoch, callbacks):
     """Train.
 

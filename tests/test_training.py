@@ -331,40 +331,6 @@ def test_ctrl_c_from_outside():
     m.fit(X, Y)
 
 
-def test_a_fit_changes_the_handler_once(slices, monkeypatch):
-    slices(1)
-    real, changes = signal.signal, []
-    monkeypatch.setattr(signal, "signal", lambda number, handler: changes.append(number) or real(number, handler))
-    before = signal.getsignal(signal.SIGINT)
-    classifier().fit(X, Y, epochs=5)
-    assert changes == [signal.SIGINT] * 2  # and back
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_handler_that_a_callback_sets_stays():
-    def other(number, frame):
-        pass
-
-    previous = signal.getsignal(signal.SIGINT)
-    try:
-        classifier().fit(X, Y, epochs=4, callbacks=[At(1, lambda: signal.signal(signal.SIGINT, other))])
-        assert signal.getsignal(signal.SIGINT) is other
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def test_a_fit_within_a_fit_leaves_the_handler_alone():
-    seen, before = [], signal.getsignal(signal.SIGINT)
-
-    def inner():
-        outer = signal.getsignal(signal.SIGINT)
-        classifier().fit(X, Y)
-        seen.append(signal.getsignal(signal.SIGINT) is outer)
-
-    classifier().fit(X, Y, epochs=4, callbacks=[At(1, inner)])
-    assert seen == [True] and signal.getsignal(signal.SIGINT) is before
-
-
 def test_the_handler_of_the_caller_is_called(slices):
     slices(1)
     seen = []

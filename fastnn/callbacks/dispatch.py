@@ -66,7 +66,6 @@ class CallbackList:
         self._identity = identity
         self._resumed = None
         self.by_batch = any(map(waits_for_batches, self._all))
-        self.by_slice = self.by_batch or type(self._progress) is not progress.Progress
         self.logs_rate = any(getattr(c, "logs_rate", False) for c in self._all)
         for callback in self._all:
             callback.set_params({**params, "verbose": verbose})

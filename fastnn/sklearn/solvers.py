@@ -8,8 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .. import metrics, optimizers, training
 from ..callbacks import BackupAndRestore, dispatch
-from ..interrupts import deferred_interrupt, listening
-from ..session import Session
+from ..session import Session, deferred_interrupt
 from . import model as model_module
 
 _NOT_FINITE = (
@@ -76,11 +75,10 @@ class Stochastic:
         network.live = self.session
         self.model.history = self.hooks.history
         try:
-            with listening():
-                self.hooks.on_train_begin()
-                self._epochs(max_iter, incremental)
-                self.session.sync()
-                self.hooks.on_train_end({})
+            self.hooks.on_train_begin()
+            self._epochs(max_iter, incremental)
+            self.session.sync()
+            self.hooks.on_train_end({})
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
         except FloatingPointError as error:
