@@ -162,7 +162,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                                     scaled, net.w + op.w + (j * op.n_in + i) * P, True)
             else:
                 if op.by_slabs:
-                    add_slabs(net, op, m, (j * op.n_in + q * P) * P, rows * P, block)
+                    add_slabs(net, op, x, q, j, False, m, n, block)
                 elif op.by_blocks:
                     weight_block(net, op, x, q, j, m, block)
                 else:
@@ -185,7 +185,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                 refresh_transpose(net, op, j, q)
             if q == 0 and op.flat_b >= 0:
                 if op.by_slabs:
-                    add_slabs(net, op, m, panels(op.n_out) * op.n_in * P + j * P, P, block)
+                    add_slabs(net, op, x, q, j, True, m, n, block)
                 else:
                     sum_rows(dz, m, block)
                 if op.penalized:

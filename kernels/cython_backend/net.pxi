@@ -294,6 +294,11 @@ cdef inline long share(long jobs, long id, long n) noexcept nogil:
     return jobs * id // n
 
 
+cdef inline long row_share(const Net *net, long m, long id, long n) noexcept nogil:
+    """Where thread id's share of the rows of a batch begins."""
+    return smaller(m, share(blocks(m, net.rows_together), id, n) * net.rows_together)
+
+
 cdef inline bint by_rows(long n_in, long n_out, long batch) noexcept nogil:
     """Whether threads share a layer's rows and not its columns. Then each needs all of W and W', so these must be few,
     but only its own rows of everything else: a run of such layers goes up, and down again, without a barrier."""

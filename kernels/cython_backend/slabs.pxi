@@ -5,44 +5,62 @@
 #   rows of the batch        slab 0  |  slab 1  |  slab 2  |  slab 3
 #   [slab][W, b in panels]    X'dZ   +   X'dZ   +   X'dZ   +   X'dZ      in this order, by who updates a block of W
 #
-# Slabs depend on the batch alone, and a thread takes whole ones: the results do not depend on the number of threads.
+# Slabs are what SLABS threads would have of the rows, however many there are, so that results do not depend on that.
+# Where threads do not have whole slabs, who updates a block makes its slabs, too.
 
 
-cdef inline long slab_rows(const Net *net, long m) noexcept nogil:
-    """Rows of a slab in a batch of m; the last may have fewer."""
-    return blocks(blocks(m, net.rows_together), SLABS) * net.rows_together
+cdef inline bint slabs_now(const Op *op, long n) noexcept nogil:
+    """Whether each of n threads has whole slabs."""
+    return op.by_slabs and SLABS % n == 0
 
 
-cdef void slab_gradients(Net *net, const Op *op, const real *x, long m, long r0, long r1) noexcept nogil:
-    """Shapes: x (m, n_in), dZ (m, n_out): X' dZ and the sums of dZ for each slab of the rows r0..r1.
-    Layout: panels; r0 is where a slab begins.
+cdef void slab_block(const Op *op, const real *x, long q, long j, long r0, long r1, real *c) noexcept nogil:
+    """Block (q, j) of dW for rows r0..r1. Shapes: x (m, n_in), c (P, P). Layout: panels. Aliasing: none."""
+    cdef long i = 0, rows = smaller(P, op.n_in - q * P)
+    while i < rows:
+        tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), r1 - r0, x + (q * op.ld + r0) * P + i,
+                        op.dz + (j * op.ld + r0) * P, c + i * P, False)
+        i += MR
+
+
+cdef inline real *slab_part(const Net *net, const Op *op, long slab, long at) noexcept nogil:
+    """Where row `at` of an operation's part of a slab is: rows of W by panels, then those of b."""
+    return net.slabs + slab * net.slab_size + op.slab + at * P
+
+
+cdef void slab_gradients(Net *net, const Op *op, const real *x, long m, long id, long n) noexcept nogil:
+    """X' dZ and the sums of dZ for each of a thread's slabs. Shapes: x (m, n_in), dZ (m, n_out). Layout: panels.
     Aliasing: none."""
-    cdef long height = slab_rows(net, m), r = r0, depth, j, q, i, rows
-    cdef const real *dz
-    cdef real *w
-    while r < r1:
-        depth = smaller(height, r1 - r)
-        w = net.slabs + r // height * net.slab_size + op.slab
-        for j in range(panels(op.n_out)):
-            dz = op.dz + (j * op.ld + r) * P
+    cdef long slab, r0, r1, j, q
+    for slab in range(share(SLABS, id, n), share(SLABS, id + 1, n)):
+        r0 = row_share(net, m, slab, SLABS)
+        r1 = row_share(net, m, slab + 1, SLABS)
+        for j in range(panels(op.n_out) if r0 < r1 else 0):
             for q in range(panels(op.n_in)):
-                rows = smaller(P, op.n_in - q * P)
-                i = 0
-                while i < rows:
-                    tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), depth, x + (q * op.ld + r) * P + i,
-                                    dz, w + (j * op.n_in + q * P + i) * P, False)
-                    i += MR
-            sum_rows(dz, depth, w + (panels(op.n_out) * op.n_in + j) * P)
-        r += depth
+                slab_block(op, x, q, j, r0, r1, slab_part(net, op, slab, j * op.n_in + q * P))
+            sum_rows(op.dz + (j * op.ld + r0) * P, r1 - r0, slab_part(net, op, slab, panels(op.n_out) * op.n_in + j))
 
 
-cdef void add_slabs(const Net *net, const Op *op, long m, long at, long length, real *out) noexcept nogil:
-    """Shapes: out (length,): the sum of all slabs, in order, `at` from where the operation's part begins.
-    Layout: contiguous. Aliasing: none."""
-    cdef long s, i
-    cdef const real *slab = net.slabs + op.slab + at
-    memcpy(out, slab, length * sizeof(real))
-    for s in range(1, blocks(m, slab_rows(net, m))):
-        slab += net.slab_size
-        for i in range(length):
-            out[i] += slab[i]
+cdef void add_slabs(const Net *net, const Op *op, const real *x, long q, long j, bint bias, long m, long n,
+                    real *c) noexcept nogil:
+    """Block (q, j) of dW, or panel j of db: the sum of all slabs in order. Shapes: x (m, n_in), c (P, P) or (P,).
+    Layout: panels. Aliasing: none."""
+    cdef real own[P * P]
+    cdef const real *part
+    cdef long slab, r0, r1, i, size = P if bias else smaller(P, op.n_in - q * P) * P
+    memset(c, 0, size * sizeof(real))
+    for slab in range(SLABS):
+        r0 = row_share(net, m, slab, SLABS)
+        r1 = row_share(net, m, slab + 1, SLABS)
+        if r0 == r1:
+            continue
+        if slabs_now(op, n):
+            part = slab_part(net, op, slab, panels(op.n_out) * op.n_in + j if bias else j * op.n_in + q * P)
+        else:
+            part = own
+            if bias:
+                sum_rows(op.dz + (j * op.ld + r0) * P, r1 - r0, own)
+            else:
+                slab_block(op, x, q, j, r0, r1, own)
+        for i in range(size):
+            c[i] += part[i]

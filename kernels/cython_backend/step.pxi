@@ -30,12 +30,6 @@ cdef inline void end_kernels(fp_state old) noexcept nogil:
     restore_denormals(old)
 
 
-cdef inline long row_share(const Net *net, long m, bint training, long id, long n) noexcept nogil:
-    """Where thread id's share of the rows of a batch begins."""
-    cdef long together = slab_rows(net, m) if training and net.slab_size > 0 else net.rows_together
-    return smaller(m, share(blocks(m, together), id, n) * together)
-
-
 cdef void begin_step(Net *net, uint64_t seed, uint64_t step, long m) noexcept nogil:
     """The numbers of every operation in one step: dropout keys, see kernels/dropout.py, and slopes of penalties."""
     cdef long i
@@ -55,8 +49,7 @@ cdef const real *begin_batch(Net *net, const Data *data, long i, long start, lon
     of an operation by blocks, panels."""
     cdef Op *op = &net.ops[i]
     cdef real *x = net.x + id * net.x_size
-    cdef long r0 = row_share(net, m, training, id, n), r1 = row_share(net, m, training, id + 1, n)
-    cdef long j0 = 0, j1 = panels(op.n_in)
+    cdef long r0 = row_share(net, m, id, n), r1 = row_share(net, m, id + 1, n), j0 = 0, j1 = panels(op.n_in)
     shared[0] = own_batch(op, m, training, n)
     if shared[0]:
         if start > 0 and not own_batch(op, net.capacity, training, n):  # others still read theirs in thread 0's copy
@@ -81,7 +74,7 @@ cdef bint forward_op(Net *net, long i, const real *x, long step, long jump, long
     """y = dropout(activation(x W + b)) or dropout(activation(x)). `shared`: whether x is complete, or only this
     thread's rows of it; returns the same of y. Layout of x: as for forward_product; panels without W."""
     cdef Op *op = &net.ops[i]
-    cdef long j, r0 = row_share(net, m, training, id, n), r1 = row_share(net, m, training, id + 1, n)
+    cdef long j, r0 = row_share(net, m, id, n), r1 = row_share(net, m, id + 1, n)
     cdef bint columns = in_columns(op, m, training, n)
     if op.code == BATCH_NORM and training:
         if not shared:
@@ -135,7 +128,7 @@ cdef bint backward_op(Net *net, long i, long m, long id, long n) noexcept nogil:
     """From dZ of operation i to dZ of the one below. Returns whether that is complete, or just this thread's rows."""
     cdef Op *op = &net.ops[i]
     cdef Op *below = &net.ops[i - 1]
-    cdef long j, r0 = row_share(net, m, True, id, n), r1 = row_share(net, m, True, id + 1, n)
+    cdef long j, r0 = row_share(net, m, id, n), r1 = row_share(net, m, id + 1, n)
     cdef bint shared = op.code == BATCH_NORM or (op.code == DENSE and not op.by_rows)
     if op.code == BATCH_NORM:
         column_gradients(net, op, below, below.y, m, id, n)
@@ -215,9 +208,8 @@ cdef bint backward_all(Call *call, const real *x, long m, const Update *update, 
     cdef bint summed = False
     cdef double mine[1 + MAX_METRICS]
     while True:
-        if net.ops[i].by_slabs:
-            slab_gradients(net, &net.ops[i], x if i == 0 else net.ops[i - 1].y, m, row_share(net, m, True, id, n),
-                           row_share(net, m, True, id + 1, n))
+        if slabs_now(&net.ops[i], n):
+            slab_gradients(net, &net.ops[i], x if i == 0 else net.ops[i - 1].y, m, id, n)
         if i <= net.first_trained or reads_columns(&net.ops[i]):
             if not shared:
                 barrier_wait(&net.barrier, n)
@@ -250,7 +242,7 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
     if the loss is not finite."""
     cdef Net *net = call.net
     cdef Op *last = &net.ops[net.n_ops - 1]
-    cdef long r0 = row_share(net, m, True, id, n), r1 = row_share(net, m, True, id + 1, n)
+    cdef long r0 = row_share(net, m, id, n), r1 = row_share(net, m, id + 1, n)
     cdef bint shared
     cdef const real *x
     if not net.reproduces:
@@ -320,13 +312,13 @@ cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
     cdef bint shared
     while k < call.rows:
         m = smaller(call.batch, call.rows - k)
-        gather_targets(net, &call.data, k, row_share(net, m, False, id, n), row_share(net, m, False, id + 1, n))
+        gather_targets(net, &call.data, k, row_share(net, m, id, n), row_share(net, m, id + 1, n))
         x = begin_batch(net, &call.data, 0, k, m, False, &shared, id, n)
         if net.penalized:
             sum_penalties(net, id, n)
         shared = forward_op(net, 0, x, P, net.ld * P, m, False, shared, id, n)
         forward_rest(net, 1, net.n_ops - 1, m, False, shared, id, n)
-        loss_rows(net, &call.data, m, row_share(net, m, False, id, n), row_share(net, m, False, id + 1, n), id)
+        loss_rows(net, &call.data, m, row_share(net, m, id, n), row_share(net, m, id + 1, n), id)
         barrier_wait(&net.barrier, n)
         if id == 0:
             total_rows(net, m, call.sums)
@@ -345,8 +337,8 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
     cdef bint shared
     while k < call.rows:
         m = smaller(call.batch, call.rows - k)
-        r0 = row_share(net, m, False, id, n)
-        r1 = row_share(net, m, False, id + 1, n)
+        r0 = row_share(net, m, id, n)
+        r1 = row_share(net, m, id + 1, n)
         if call.data.xr != NULL and not all_finite(call.data.xr + (k + r0) * first.n_in, (r1 - r0) * first.n_in):
             call.not_finite = True
         if call.data.xr != NULL and first.code == DENSE:  # no need to gather what can be read where it lies

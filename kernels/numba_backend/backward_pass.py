@@ -5,6 +5,7 @@ from .batch import (
     INDEX,
     UPDATE,
     get_row,
+    has_whole_slabs,
     own_rows,
     private,
     private_parts,
@@ -214,7 +215,7 @@ def backward(like, job, ops, x, batch, rows, high, step, mode, team) -> float:
     while True:
         op = ops[number]
         inputs = at(scratch, ops[number - 1].y) if number > 0 else x
-        if op.slabs >= 0:
+        if op.slabs >= 0 and has_whole_slabs(team):
             call(job.slab_gradients, (like, job, op, inputs, rows, high, team))
         if number <= job.lowest or reads_all_rows(op):
             if not complete:

@@ -87,18 +87,16 @@ def gathered(like, job, op, team):
 
 
 @inline
-def slab_rows(job, rows):
-    """How many rows a slab of a batch has, whole tiles and vectors of them; the last may have fewer."""
-    return blocks(blocks(rows, job.row_step), SLABS) * job.row_step
+def own_rows(job, rows, team):
+    """The rows of a batch that are this thread's where rows are shared out: whole tiles and vectors."""
+    first, last = share(blocks(rows, job.row_step), team)
+    return min(first * job.row_step, rows), min(last * job.row_step, rows)
 
 
 @inline
-def own_rows(job, rows, team):
-    """The rows of a batch that are this thread's where rows are shared out: whole slabs where gradients are made of
-    slabs, otherwise whole tiles and vectors."""
-    size = slab_rows(job, rows) if job.slabs and job.mode <= LOSS_GRAD else job.row_step
-    first, last = share(blocks(rows, size), team)
-    return min(first * size, rows), min(last * size, rows)
+def has_whole_slabs(team):
+    """Whether the rows of each thread are whole slabs, which are what SLABS threads would have of a batch."""
+    return SLABS % team[1] == 0
 
 
 @inline

@@ -5,11 +5,11 @@ Arguments as in `batch`.
 
 import numpy as np
 
-from .batch import INDEX, LOSS_GRAD, TRAIN, UPDATE, is_thin, own_rows, private, private_parts, slab_rows
+from .batch import INDEX, LOSS_GRAD, TRAIN, UPDATE, has_whole_slabs, is_thin, own_rows, private, private_parts
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, value_of, view
-from .layout import BLOCK_PARTS, PART, SIDE
-from .matmul import blocks
+from .layout import BLOCK_PARTS, PART, SIDE, SLABS
+from .matmul import blocks, share
 from .microkernel import tile
 from .optimizers import CONSTANTS
 from .processor import ROWS
@@ -33,11 +33,12 @@ def slab_gradients(like, job, op, x, rows, high, team):
     outlined()
     scratch, zeros, one = pointer(like, job.scratch), pointer(like, job.zeros), pointer(like, job.numbers)
     block, panel, panel_in = private(like, job, team)[0], op.panel, op.panel_in
-    panels, slab = blocks(op.n_out, panel), slab_rows(job, rows)
-    first, last = own_rows(job, rows, team)
-    for start in range(first, last, slab):
-        out, depth = at(scratch, op.slabs + start // slab * slab_size(op)), min(slab, last - start)
-        for j in range(panels):
+    panels = blocks(op.n_out, panel)
+    first, last = share(SLABS, team)
+    for slab in range(first, last):
+        start, end = own_rows(job, rows, (slab, SLABS))
+        out, depth = at(scratch, op.slabs + slab * slab_size(op)), end - start
+        for j in range(panels if depth else 0):
             d = at(scratch, op.d + (j * high + start) * panel)
             for q in range(blocks(op.n_in, panel_in)):
                 height = min(panel_in, op.n_in - q * panel_in)
@@ -61,13 +62,12 @@ def slab_size(op):
 
 
 @inline
-def _add_slabs(source, count, apart, out):
-    """out = the sum of so many pieces, in order."""
+def _add(piece, count, out):
+    """out += piece, but for the first piece, where count is 0."""
     n = len(out)
-    for part in range(count):
-        piece = view(at(source, part * apart), n)
-        for k in range(n):
-            out[k] = out[k] + piece[k] if part else piece[k]
+    piece = view(piece, n)
+    for k in range(n):
+        out[k] = out[k] + piece[k] if count else piece[k]
 
 
 @routine
@@ -150,8 +150,20 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
                         a, row, step, rows, 0, height, d, panel, columns, rows, zeros, block, room[1],
                     ))  # fmt: skip
                 elif op.slabs >= 0:
-                    part = place - op.w if not is_bias else (deep * panels + j) * panel
-                    _add_slabs(at(scratch, op.slabs + part), blocks(rows, slab_rows(job, rows)), slab_size(op), g)
+                    part, count = op.slabs + (place - op.w if not is_bias else (deep * panels + j) * panel), 0
+                    for slab in range(SLABS):
+                        begin, stop = own_rows(job, rows, (slab, SLABS))
+                        if begin == stop:
+                            continue
+                        piece = at(scratch, part + slab * slab_size(op))
+                        if not has_whole_slabs(team):  # nobody has made it
+                            piece = at(block, ROWS * panel)
+                            tile(
+                                panel, stop - begin, at(a, begin * step), height, row, step, stop - begin, 0,
+                                at(d, begin * panel), zeros, 0, piece,
+                            )  # fmt: skip
+                        _add(piece, count, g)
+                        count += 1
                 else:
                     tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
                 if op.penalized:
