@@ -7,11 +7,13 @@ from helpers.compare import relative, same_bits
 from helpers.nets import Fit, case
 
 BATCH = 250
-# Alone, between layers that are shared out by columns, and with everything else that uses a weight gradient.
+# Alone, between and below operations that are shared out by columns, and with all else that uses a weight gradient.
 NETS = {
     "narrow": ("32 64 relu 64 relu 1", {"optimizer": "adam"}),
     "odd": ("37 65 gelu drop0.2 33nb tanh 47 softmax 5", {"loss": "mae", "optimizer": "rmsprop"}),
     "between": ("410 90 relu 40 tanh 95 ln relu 400", {"optimizer": "momentum"}),
+    "below": ("32 64 relu 600 relu 3", {"optimizer": "adam"}),
+    "normalized": ("32 64 bn relu 60 3", {"optimizer": "sgd"}),
     "penalties": ("40 60 l1:0.01 l2:0.02 bl2:0.1 relu al2:0.1 50 kd:0.1 bd:0.1 max:1 3", {"optimizer": "sgd"}),
     "clipped": ("40 60 relu 50 bn tanh 40", {"optimizer": "adam", "clip": (0, 0, 0.05)}),
     "tied": ("48 40 tanh 30 tanh tied1 tanh tied0", {"optimizer": "adam"}),

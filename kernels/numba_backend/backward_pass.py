@@ -217,6 +217,7 @@ def backward(like, job, ops, x, batch, rows, high, step, mode, team) -> float:
         inputs = at(scratch, ops[number - 1].y) if number > 0 else x
         if op.slabs >= 0 and has_whole_slabs(team):
             call(job.slab_gradients, (like, job, op, inputs, rows, high, team))
+            complete = False  # others' slabs have to be waited for, even where all of d was there
         if number <= job.lowest or reads_all_rows(op):
             if not complete:
                 wait(job, team)
