@@ -89,8 +89,7 @@ ENTRY = """
 from {package}.numba_backend.cache import Entry
 from {module} import twice
 entry = Entry(twice)
-entry.prepare("int", (1,))
-assert entry(4) == 8
+assert entry.function("int", (1,))(4) == 8
 print(len(entry.dispatcher.stats.cache_hits))
 """
 TWICE = "def twice(x):\n    return 2 * x\n"
@@ -133,8 +132,7 @@ from small import twice
 import time
 entry = Entry(twice)
 time.sleep(max(0.0, {start} - time.time()))
-entry.prepare({kind!r}, ({value},))
-assert entry({value}) == 2 * {value}
+assert entry.function({kind!r}, ({value},))({value}) == 2 * {value}
 print(len(entry.dispatcher.stats.cache_hits))
 """
 
@@ -175,8 +173,7 @@ def test_half_a_file_in_the_cache_is_compiled_again(tmp_path, monkeypatch, suffi
             (file,) = (tmp_path / "cache").rglob(f"*.{suffix}")
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
         entry = importlib.import_module(f"{nb.__name__}.cache").Entry(twice)
-        entry.prepare("int", (1,))
-        assert entry(4) == 8
+        assert entry.function("int", (1,))(4) == 8
         hits.append(len(entry.dispatcher.stats.cache_hits))
     assert hits == [0, 0, 1]
 

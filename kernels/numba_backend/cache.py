@@ -103,13 +103,12 @@ class Entry:
         self.dispatcher = njit(nogil=True, **_OPTIONS)(function)
         self._ready = {}
 
-    def __call__(self, *args):
-        return self.dispatcher(*args)
-
-    def prepare(self, kind, args):
-        """Compile or load the code for the types of `args`, once for each `kind`."""
+    def function(self, kind, args):
+        """The function for the types of `args`, compiled or loaded once for each `kind`. The dispatcher would look at
+        all types again in each call."""
         if kind not in self._ready:
-            self._compile(kind, tuple(map(typeof, args)))
+            self._ready[kind] = self._compile(kind, tuple(map(typeof, args))).entry_point
+        return self._ready[kind]
 
     def _compile(self, kind, args, returns=None):
         with global_compiler_lock:
@@ -118,8 +117,7 @@ class Entry:
             except (RuntimeError, OSError):
                 _notice("no cache folder can be written, so that each process does; NUMBA_CACHE_DIR can name one")
             self.dispatcher.compile(returns(*args) if returns else args)
-            compiled = self.dispatcher.overloads[args]
-            self._ready[kind] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+            return self.dispatcher.overloads[args]
 
 
 _FIXED = {
@@ -174,7 +172,8 @@ class Routine(Entry):
         """Where its code for float32 or float64 lies; it is compiled, or loaded, on the first call."""
         if dtype not in self._ready:
             real = from_dtype(dtype)
-            self._compile(dtype, tuple(_kind(name, real) for name in self._names), self._returns)
+            code = self._compile(dtype, tuple(_kind(name, real) for name in self._names), self._returns)
+            self._ready[dtype] = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
         return self._ready[dtype]
 
 

@@ -1,5 +1,8 @@
 """The contract of `fastnn.kernels.backend` in terms of `engine.run`: fill in the record, call."""
 
+import ctypes
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from .. import dropout
@@ -11,6 +14,7 @@ from .batch import output
 from .layout import (
     DEPTH,
     INT32,
+    JOB,
     OP,
     REAL,
     SHARE,
@@ -34,16 +38,18 @@ from .threads import team
 _WORK_PER_THREAD = 1_000_000
 _KINDS = {np.dtype(np.uint8): UINT8, np.dtype(np.int32): INT32}
 _NO_OPS = np.zeros(1, OP)
-_spare = []  # record and scratch that the last probe gave back: new ones would cost more than a small product
 
 
-def _call(routine, dtype, job, ops, threads, **wishes):
+def _prepared(routine, dtype, job, ops, threads, wishes):
     for name, value in wishes.items():
         job[name] = value
     job["threads"] = threads
-    like, address = dtype.type(0), routine.address(dtype)
-    engine.enter.prepare(dtype, (like, address, job, ops, 0))
-    team(engine.enter, threads, like, address, job, ops)
+    args = dtype.type(0), routine.address(dtype), job, ops
+    return engine.enter.function(dtype, (*args, 0)), threads, *args
+
+
+def _call(routine, dtype, job, ops, threads, **wishes):
+    team(*_prepared(routine, dtype, job, ops, threads, wishes))
 
 
 def _run(workspace, rows, mode, **wishes):
@@ -167,39 +173,77 @@ def _signed(seed):
     return (seed + 2**63) % 2**64 - 2**63
 
 
-def _probe(routine, dtype, threads=1, scratch_size=0, widest=1, deepest=0, **wishes):
+@dataclass
+class _Probe:
+    """A record and scratch: new ones would cost more than a small product. A product of the same kind as the last finds
+    all but three addresses in place: to fill in the rest would take longer than to compute it."""
+
+    job: np.ndarray = field(default_factory=new_job)
+    scratch: np.ndarray = field(default_factory=lambda: aligned(0, np.dtype(np.uint8)))
+    shares: np.ndarray = None
+    kind: tuple = ()
+    call: tuple = ()
+
+    def __post_init__(self):
+        self.matrices = (ctypes.c_int64 * 3).from_buffer(self.job, JOB.fields["out"][1])  # out, a, b
+
+
+_spare = []  # the probe that ran last
+
+
+def _take():
+    try:
+        return _spare.pop()
+    except IndexError:
+        return _Probe()
+
+
+def _prepare(probe, routine, dtype, threads=1, scratch_size=0, widest=1, deepest=0, **wishes):
     parts = round_up(private_size(widest, dtype.itemsize), 16)
     step = parts + round_up(private_parts_size(deepest), 16)
     size = (scratch_size + threads * step) * dtype.itemsize
-    try:
-        job, scratch = _spare.pop()
-    except IndexError:
-        job, scratch = new_job(), aligned(0, np.dtype(np.uint8))
-    if scratch.size < size:
-        scratch = aligned(size, np.dtype(np.uint8))
-    wishes |= {"scratch": address(scratch), "private": scratch_size, "private_step": step}
+    if probe.scratch.size < size:
+        probe.scratch = aligned(size, np.dtype(np.uint8))
+    wishes |= {"scratch": address(probe.scratch), "private": scratch_size, "private_step": step}
     wishes |= {"private_parts": parts, "deepest": deepest}
-    _call(routine, dtype, job, _NO_OPS, threads, **wishes)
-    _spare[:] = [(job, scratch)]
+    probe.kind, probe.call = (), _prepared(routine, dtype, probe.job, _NO_OPS, threads, wishes)
+
+
+def _probe(routine, dtype, **wishes):
+    probe = _take()
+    _prepare(probe, routine, dtype, **wishes)
+    team(*probe.call)
+    _spare[:] = [probe]
 
 
 def gemm(a, b, out, trans_a, trans_b, threads):
-    (m, n), k = out.shape, a.shape[0 if trans_a else 1]
+    kind = out.shape, a.shape, trans_a, trans_b, threads, a.itemsize
+    probe = _take()
+    if probe.kind != kind:
+        _prepare_product(probe, *out.shape, a.shape[0 if trans_a else 1], trans_a, trans_b, a.dtype, threads)
+        probe.kind = kind
+    probe.matrices[:] = address(out), address(a), address(b)
+    team(*probe.call)
+    _spare[:] = [probe]
+
+
+def _prepare_product(probe, m, n, k, trans_a, trans_b, dtype, threads):
     threads = min(threads, 1 + m * n * k // _WORK_PER_THREAD)
     wishes = {
-        "a": address(a), "b": address(b), "out": address(out), "m": m, "k": k, "n": n, "trans_a": trans_a,
-        "trans_b": trans_b, "itemsize": a.itemsize, "multiply": multiply.address(a.dtype),
+        "m": m, "k": k, "n": n, "trans_a": trans_a, "trans_b": trans_b, "itemsize": dtype.itemsize,
+        "multiply": multiply.address(dtype),
     }  # fmt: skip
-    if by_parts(k, n, m, a.dtype):
-        wishes |= {name: getattr(matrix_unit, name).address(a.dtype) for name in ("split_panel", "multiply_parts")}
-        deep, shares = min(k, DEPTH), np.zeros(threads * SHARE, np.int64)
+    if by_parts(k, n, m, dtype):
+        wishes |= {name: getattr(matrix_unit, name).address(dtype) for name in ("split_panel", "multiply_parts")}
+        deep = min(k, DEPTH)
         size = round_up(parts_size(min(round_up(m, SIDE), tall_parts(deep)), deep), 16)
-        wishes |= {"right": size, "shares": address(shares)}
-        _probe(probes.product_parts, a.dtype, threads, threads * size, deepest=-(-deep // SIDE), **wishes)
+        probe.shares = np.zeros(threads * SHARE, np.int64)
+        wishes |= {"right": size, "shares": address(probe.shares), "deepest": -(-deep // SIDE)}
+        _prepare(probe, probes.product_parts, dtype, threads, threads * size, **wishes)
         return
-    count = lanes(a.itemsize)
+    count = lanes(dtype.itemsize)
     right, left = round_up(n, panel(n, count)) * k, round_up(m, panel(m, count)) * k if trans_a else 0
-    _probe(probes.product, a.dtype, threads, round_up(right + left, 16), right=right, **wishes)
+    _prepare(probe, probes.product, dtype, threads, round_up(right + left, 16), right=right, **wishes)
 
 
 def _rows(z, out, **wishes):
