@@ -208,15 +208,9 @@ cdef bint backward_all(Call *call, const real *x, long m, const Update *update, 
     cdef bint summed = False
     cdef double mine[1 + MAX_METRICS]
     while True:
-<<<<<<< Updated upstream
         if slabs_now(&net.ops[i], n):
             slab_gradients(net, &net.ops[i], x if i == 0 else net.ops[i - 1].y, m, id, n)
-=======
-        if net.ops[i].by_slabs:
-            slab_gradients(net, &net.ops[i], x if i == 0 else net.ops[i - 1].y, m, row_share(net, m, True, id, n),
-                           row_share(net, m, True, id + 1, n))
             shared = False  # others' slabs have to be waited for, even where all of dZ was there
->>>>>>> Stashed changes
         if i <= net.first_trained or reads_columns(&net.ops[i]):
             if not shared:
                 barrier_wait(&net.barrier, n)
