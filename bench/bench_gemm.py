@@ -1,6 +1,6 @@
 """Matrix products: those of training steps, and cubes.
 
-The probe `gemm` packs the right factor on every call (and the Cython engine's a transposed left one too), which a
+The probe `gemm` gets both factors as plain matrices and brings them into the engine's layout on every call, which a
 training step does not; products that are small in one dimension suffer most. ``blas`` is NumPy's own product on all its
 threads, for scale.
 """
