@@ -9,13 +9,13 @@
 # again in float32, in which infinities are infinities.
 
 
-cdef void thin_product(Net *net, const Op *op, long p, long rows, long j, real *c) noexcept nogil:
+cdef void thin_product(Net *net, const Op *op, long p, long rows, long j, long id, real *c) noexcept nogil:
     """Block (p, j) of Z = X W in float32, for X of bytes. Shapes: c (P, P), of which `rows` count. Layout: panels.
     Aliasing: none."""
     cdef real x[P * P]
     cdef long k, i, deep = panels(op.n_in)
     for k in range(deep):
-        join_bytes(op.x_parts + (p * deep + k) * PART, net.input_scale, x)
+        join_bytes(op.x_parts + id * op.own_parts + (p * deep + k) * PART, net.input_scale, x)
         i = 0
         while i < rows:
             tile_natural(smaller(MR, rows - i), 2, smaller(P, op.n_in - k * P), x + i * P, P, 0,
@@ -23,19 +23,19 @@ cdef void thin_product(Net *net, const Op *op, long p, long rows, long j, real *
             i += MR
 
 
-cdef void weight_block(Net *net, const Op *op, const real *x, long q, long j, long m, real *c) noexcept nogil:
+cdef void weight_block(Net *net, const Op *op, const real *x, long q, long j, long m, long id, real *c) noexcept nogil:
     """Block (q, j) of dW = X' dZ. Shapes: x (m, n_in), unless it is bytes, c (P, P). Layout: panels. Aliasing: none."""
     cdef real block[P * P]
     cdef const real *a
     cdef long p, i, rows = smaller(P, op.n_in - q * P), wide = smaller(P, op.n_out - j * P)
     cdef long parts = PART if op.thin else PARTS_BLOCK
-    if multiply_blocks(rows, wide, op.thin, panels(m), op.xt_parts + q * op.row_blocks * parts,
+    if multiply_blocks(rows, wide, op.thin, panels(m), op.xt_parts + id * op.own_parts + q * op.row_blocks * parts,
                        op.dz_parts + j * op.row_blocks * PARTS_BLOCK, net.input_scale if op.thin else 1, c):
         return
     for p in range(panels(m)):
         a = x + (q * op.ld + p * P) * P
         if op.thin:
-            join_bytes(op.x_parts + (p * panels(op.n_in) + q) * PART, net.input_scale, block)
+            join_bytes(op.x_parts + id * op.own_parts + (p * panels(op.n_in) + q) * PART, net.input_scale, block)
             a = block
         i = 0
         while i < rows:
@@ -58,10 +58,10 @@ cdef void forward_panel(Net *net, Op *op, const real *x, long step, long jump, l
         split_right(w + k * P * P, P, smaller(P, op.n_in - k * P), wide, right + k * PARTS_BLOCK)
     for p in range(p0, p1):
         end = smaller(p * P + P, m)
-        if not multiply_blocks(end - p * P, wide, op.thin, deep, op.x_parts + p * deep * parts, right, scale,
+        if not multiply_blocks(end - p * P, wide, op.thin, deep, op.x_parts + id * op.own_parts + p * deep * parts, right, scale,
                                y + p * P * P):
             if op.thin:
-                thin_product(net, op, p, end - p * P, j, y + p * P * P)
+                thin_product(net, op, p, end - p * P, j, id, y + p * P * P)
             else:
                 rows_product(x, step, jump, p * P, end, w, op.n_in, vectors(wide), y)
         finish_forward(net, op, j, p * P, end, training)

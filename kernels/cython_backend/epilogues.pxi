@@ -111,7 +111,7 @@ cdef void finish_forward(Net *net, Op *op, long j, long r0, long r1, bint traini
         for b in range(r1 - r0):
             copy_part(op.plain + (r0 + b) * op.n_out + j * P, y + b * P, op.n_out - j * P)
     if op.feeds:
-        split_inputs(op + 1, op.y, P, op.ld * P, j, j + 1, r0, r1, training)
+        split_inputs(op + 1, op.y, P, op.ld * P, j, j + 1, r0, r1, training, 0)
 
 
 cdef void finish_backward(Op *op, long j, long r0, long r1) noexcept nogil:
@@ -160,7 +160,7 @@ cdef void softmax_forward(Op *op, long r0, long r1, bint training) noexcept nogi
             if training and op.drops:
                 drop_rows(op, j, b, b + 1, y)
     if op.feeds:
-        split_inputs(op + 1, op.y, P, op.ld * P, 0, panels(n), r0, r1, training)
+        split_inputs(op + 1, op.y, P, op.ld * P, 0, panels(n), r0, r1, training, 0)
 
 
 cdef void softmax_backward(Op *op, long r0, long r1) noexcept nogil:

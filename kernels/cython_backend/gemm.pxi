@@ -164,7 +164,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                 if op.by_slabs:
                     add_slabs(net, op, x, q, j, False, m, n, block)
                 elif op.by_blocks:
-                    weight_block(net, op, x, q, j, m, block)
+                    weight_block(net, op, x, q, j, m, id, block)
                 else:
                     for part in range(blocks(m, M_BLOCK)):
                         k = part * M_BLOCK

@@ -29,7 +29,7 @@ cdef extern from "parts.h" nogil:
     bint MATRIX_UNIT
     void split_left(const real *a, long step, long rows, long wide, part_t *out)
     void split_right(const real *b, long step, long rows, long wide, part_t *out)
-    void split_bytes(const uint8_t *row, long width, long jump, part_t *out)
+    void split_bytes(const uint8_t *row, long width, part_t *out)
     void join_bytes(const part_t *in_, real scale, real *out)
     void turn_block(const part_t *in_, int parts, part_t *out)
     bint multiply_blocks(long rows, long columns, bint thin, long depth, const part_t *a, const part_t *b, real scale,
@@ -130,6 +130,7 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     MAX_SLOTS = 2
     MAX_METRICS = 8
     OWN_BATCH = 4        # see own_batch
+    OWN_PARTS = 3 << 21  # see own_parts
     BY_ROWS = 1 << 15    # see by_rows
     ROWS_EACH = 64       # see in_columns
     LEAST_ROWS = 64      # of a batch for which it pays to split the weights for the matrix unit
@@ -192,6 +193,7 @@ cdef struct Op:
     real *dzt         # its transpose [ld / P][n_out rounded up to P][P], for input_gradient; or NULL
     bint feeds        # whether, in this call, the operation above computes by blocks
     bint thin         # whether, in this call, its inputs are bytes, and one part is all of them: see parts.h
+    long own_parts    # how far, in this call, the threads' copies of x_parts and of xt_parts are apart; 0: there is one
     long row_blocks   # of the largest batch
     part_t *x_parts   # where by_blocks, the inputs and gradients in parts: see parts.pxi
     part_t *xt_parts
@@ -332,6 +334,13 @@ cdef inline bint own_batch(const Op *first, long m, bint training, long n) noexc
     """Whether each of n threads gathers the whole batch for itself: while they are few, that is quicker than to fetch
     the others' part from their caches, and than to wait for it."""
     return n <= OWN_BATCH and in_columns(first, m, training, n) and not blocks_now(first, m, training)
+
+
+cdef inline long own_parts(const Op *first) noexcept nogil:
+    """How far copies of the inputs' parts are apart, if each thread has its own in training: as own_batch. Who writes
+    what another has read would wait for that cache as well. Where they are too many to stay there, 0: there is one."""
+    cdef long size = first.row_blocks * panels(first.n_in) * PARTS_BLOCK
+    return size if first.by_blocks and size <= OWN_PARTS else 0
 
 
 cdef inline long panel_rows(long m) noexcept nogil:

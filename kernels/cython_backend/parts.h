@@ -85,14 +85,12 @@ static void split_right(const real *b, long step, long rows, long wide, part_t *
     }
 }
 
-/* Shapes: row (width,), bytes; out: a row of each of the blocks of a thin left factor, `jump` apart. Aliasing: none. */
-static void split_bytes(const uint8_t *row, long width, long jump, part_t *out) {
-    for (; width > 0; width -= P, row += P, out += jump) {
-        const __m256i n = _mm256_maskz_loadu_epi8(width >= P ? 0xffffffffu : (1u << width) - 1, row);
-        const bits low = (bits)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_castsi256_si128(n)));
-        const bits high = (bits)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_extracti128_si256(n, 1)));
-        store_bits(out, (low >> 16) | high);
-    }
+/* Shapes: row (width,), at most P bytes; out: a row of a block of a thin left factor. Aliasing: none. */
+INLINE void split_bytes(const uint8_t *row, long width, part_t *out) {
+    const __m256i n = _mm256_maskz_loadu_epi8(width >= P ? 0xffffffffu : (1u << width) - 1, row);
+    const bits low = (bits)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_castsi256_si128(n)));
+    const bits high = (bits)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_extracti128_si256(n, 1)));
+    store_bits(out, (low >> 16) | high);
 }
 
 /* Shapes: in a block of a thin left factor, out (P, P): its bytes times scale. Layout: a panel. Aliasing: none. */
@@ -217,7 +215,7 @@ static int multiply_blocks(long rows, long columns, int thin, long depth, const 
 #else /* never called */
 static void split_left(const real *a, long step, long rows, long wide, part_t *out) {}
 static void split_right(const real *b, long step, long rows, long wide, part_t *out) {}
-static void split_bytes(const uint8_t *row, long width, long jump, part_t *out) {}
+static void split_bytes(const uint8_t *row, long width, part_t *out) {}
 static void join_bytes(const part_t *in, real scale, real *out) {}
 static void turn_block(const part_t *in, int parts, part_t *out) {}
 static void sum_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real *c) {}

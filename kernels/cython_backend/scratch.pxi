@@ -22,7 +22,7 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     cdef size_t used = 0, one = sizeof(real)
     cdef long mp = panels(net.capacity) * P, m = net.capacity, i, widest = 0, wide_in = 0, deepest = 0
     cdef long ld = panel_rows(mp if MATRIX_UNIT and m >= LEAST_ROWS else m)  # whole blocks are written
-    cdef long all_panels = 0, copied = 0
+    cdef long all_panels = 0, copied = 0, copies
     cdef Op *op
     for i in range(net.n_ops):
         wide_in = max(wide_in, panels(net.ops[i].n_in))  # `forward` may begin at any operation
@@ -53,8 +53,10 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
         if op.code == LAYER_NORM:
             op.statistics = <real *> carve(&used, base, 2 * ld * one)
         if op.by_blocks:
-            op.x_parts = <part_t *> carve(&used, base, panels(m) * panels(op.n_in) * PARTS_BLOCK * sizeof(part_t))
-            op.xt_parts = <part_t *> carve(&used, base, panels(m) * panels(op.n_in) * PARTS_BLOCK * sizeof(part_t))
+            copies = smaller(net.threads, OWN_BATCH) if i == 0 and own_parts(op) > 0 else 1
+            copies *= panels(m) * panels(op.n_in)
+            op.x_parts = <part_t *> carve(&used, base, copies * PARTS_BLOCK * sizeof(part_t))
+            op.xt_parts = <part_t *> carve(&used, base, copies * PARTS_BLOCK * sizeof(part_t))
             op.dz_parts = <part_t *> carve(&used, base, panels(m) * panels(op.n_out) * PARTS_BLOCK * sizeof(part_t))
             if i > net.first_trained:
                 op.dzt_parts = <part_t *> carve(&used, base,

@@ -57,15 +57,24 @@ cdef const real *begin_batch(Net *net, const Data *data, long i, long start, lon
         gather_inputs(net, data, op.n_in, start, 0, m, j0, j1, x)
         barrier_wait(&net.barrier, n)
         return x
+    if op.own_parts > 0:
+        shared[0] = True
+        if op.thin:
+            gather_parts(op, data, start, 0, m, j0, j1, training, id)
+        else:
+            gather_inputs(net, data, op.n_in, start, 0, m, j0, j1, x)
+            split_inputs(op, x, P, net.ld * P, j0, j1, 0, m, training, id)
+        barrier_wait(&net.barrier, n)
+        return x
     barrier_wait(&net.barrier, n)
     if blocks_now(op, m, training) and in_columns(op, m, training, n):
         r0, r1, j0, j1 = 0, m, share(j1, id, n), share(j1, id + 1, n)
     if op.thin and blocks_now(op, m, training):
-        gather_parts(op, data, start, r0, r1, j0, j1, training)
+        gather_parts(op, data, start, r0, r1, j0, j1, training, id)
         return net.x
     gather_inputs(net, data, op.n_in, start, r0, r1, j0, j1, net.x)
     if blocks_now(op, m, training):
-        split_inputs(op, net.x, P, net.ld * P, j0, j1, r0, r1, training)
+        split_inputs(op, net.x, P, net.ld * P, j0, j1, r0, r1, training, 0)
     return net.x
 
 
@@ -347,7 +356,7 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
             x = call.data.xr + k * first.n_in
             shared = not blocks_now(first, m, False)
             if blocks_now(first, m, False):
-                split_inputs(first, x, first.n_in, P, 0, panels(first.n_in), r0, r1, False)
+                split_inputs(first, x, first.n_in, P, 0, panels(first.n_in), r0, r1, False, 0)
             shared = forward_op(net, call.first, x, first.n_in, P, m, False, shared, id, n)
         else:
             x = begin_batch(net, &call.data, call.first, k, m, False, &shared, id, n)

@@ -36,7 +36,7 @@ def private(like, job, team):
     """What this thread has for itself: a block of tiles, and rows."""
     block = at(pointer(like, job.scratch), job.private + team[0] * job.private_step)
     width = VECTORS * vector_size(block)
-    return block, at(block, (width + ROWS) * width)
+    return block, at(block, (width + 2 * ROWS) * width)
 
 
 @inline

@@ -298,7 +298,7 @@ class Workspace:
 def private_size(widest, itemsize):
     """Elements of scratch that one thread has for itself; see `batch.private`."""
     width = VECTORS * lanes(itemsize)
-    return (width + ROWS) * width + SPARE_ROWS * widest
+    return (width + 2 * ROWS) * width + SPARE_ROWS * widest
 
 
 def workspace(plan, batch_size, threads):
