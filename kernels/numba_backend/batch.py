@@ -60,10 +60,23 @@ def reads_all_rows(op):
 
 
 @inline
-def gathers_all(op, team):
-    """Whether each thread gathers the whole batch for itself: if the operation needs it, and not in parts, which all of
+def has_own_parts(job, op):
+    """Whether, in training, each thread has the parts of the first operation's inputs for itself: who writes what
+    another has read waits for that cache, and its owner later for this one."""
+    return op.x_parts >= 0 and job.own_parts > 0 and job.mode <= LOSS_GRAD
+
+
+@inline
+def own_parts(job, number, team):
+    """How far this thread's parts of an operation's inputs are from where the first thread's are."""
+    return team[0] * job.own_parts if number == job.first and job.mode <= LOSS_GRAD else 0
+
+
+@inline
+def gathers_all(job, op, team):
+    """Whether each thread gathers the whole batch for itself: if the operation needs it, and not in parts that all of
     them make together."""
-    return team[1] <= COPIES and op.code == DENSE and not op.by_rows and op.x_parts < 0
+    return team[1] <= COPIES and op.code == DENSE and not op.by_rows and (op.x_parts < 0 or has_own_parts(job, op))
 
 
 @inline
@@ -83,7 +96,7 @@ def is_thin(job, op, number, rows):
 @inline
 def gathered(like, job, op, team):
     """Where `gather` puts the rows for this thread."""
-    return at(pointer(like, job.scratch), job.gathered + (team[0] * job.copy_step if gathers_all(op, team) else 0))
+    return at(pointer(like, job.scratch), job.gathered + (team[0] * job.copy_step if gathers_all(job, op, team) else 0))
 
 
 @inline
@@ -162,7 +175,7 @@ def gather(like, job, op, start, rows, high, team):
     Aliasing: none.
     """
     outlined()
-    first, last = (0, rows) if gathers_all(op, team) else own_rows(job, rows, team)
+    first, last = (0, rows) if gathers_all(job, op, team) else own_rows(job, rows, team)
     scale = 1.0 if is_thin(job, op, job.first, rows) else job.input_scale
     place, panel = gathered(like, job, op, team), op.panel_in
     for i in range(first, last):

@@ -20,7 +20,7 @@ def run(like, job, ops, team):
     while batches < job.count:
         start, now = batches * job.batch, job.step + batches
         rows = min(job.batch, job.n - start)
-        high = blocks(rows, job.row_step) * job.row_step
+        high = (blocks(rows, job.row_step) | 1) * job.row_step  # see layout.panel_height
         x = gathered(like, job, ops[job.first], team)
         if job.mode != UPDATE:
             call(job.gather, (like, job, ops[job.first], start, rows, high, team))

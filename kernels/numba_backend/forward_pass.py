@@ -10,8 +10,10 @@ from .batch import (
     LOSS_GRAD,
     gathers_all,
     get_row,
+    has_own_parts,
     is_in_parts,
     is_thin,
+    own_parts,
     own_rows,
     private,
     private_parts,
@@ -74,17 +76,19 @@ def split_inputs(like, job, op, number, x, rows, high, team):
     block = private(like, job, team)[0]
     across, down, thin = blocks(op.n_in, SIDE), blocks(rows, SIDE), is_thin(job, op, number, rows)
     size = PART if thin else BLOCK_PARTS
-    first, last = share(across * down, team)
+    own = number == job.first and has_own_parts(job, op)
+    first, last = (0, across * down) if own else share(across * down, team)
+    to = own_parts(job, number, team)
     for task in range(first, last):
         i, j = task // across, task % across
         columns, height = min(SIDE, op.n_in - j * SIDE), min(SIDE, rows - i * SIDE)
         a = at(x, (j * high + i * SIDE) * panel)
-        split_left(a, panel, 0, height, columns, thin, 0, at(scratch, job.parts + task * size))
+        split_left(a, panel, 0, height, columns, thin, 0, at(scratch, job.parts + to + task * size))
         if job.mode <= LOSS_GRAD:
             for r in range(0, height, lanes):
                 for c in range(0, columns, lanes):
                     turn(at(a, r * panel + c), panel, at(block, c * SIDE + r), SIDE)
-            split_left(block, SIDE, 0, columns, height, thin, 0, at(scratch, op.x_parts + (j * down + i) * size))
+            split_left(block, SIDE, 0, columns, height, thin, 0, at(scratch, op.x_parts + to + (j * down + i) * size))
 
 
 @inline
@@ -96,10 +100,11 @@ def _multiply_tiles(like, job, op, number, x, rows, high, step, team):
     scale = cast(like, job.input_scale if thin else 1.0)
     row = blocks(op.n_in, SIDE) * (PART if thin else BLOCK_PARTS)
     size, height = ROWS, tall(op.n_in, job.itemsize)
-    room = private_parts(like, job, team)
+    room, own = private_parts(like, job, team), own_parts(job, number, team)
     if in_parts:
         call(job.split_inputs, (like, job, op, number, x, rows, high, team))
-        wait(job, team)
+        if number != job.first or not has_own_parts(job, op):
+            wait(job, team)
         size, height = SIDE, tall_parts(op.n_in)
     for top in range(0, rows, height):
         below = min(rows, top + height)
@@ -113,7 +118,7 @@ def _multiply_tiles(like, job, op, number, x, rows, high, step, team):
             bias, c = at(params, op.b + j * panel), at(z, (j * high + r) * panel)
             if in_parts:
                 call(job.split_panel, (w, panel, op.n_in, room[0]))
-                columns, parts = min(panel, op.n_out - j * panel), at(scratch, job.parts + r // SIDE * row)
+                columns, parts = min(panel, op.n_out - j * panel), at(scratch, job.parts + own + r // SIDE * row)
                 call(job.multiply_parts, (
                     job, thin, scale, parts, room[0], a, op.panel_in, 1, op.panel_in, high * op.panel_in,
                     s - r, w, panel, columns, op.n_in, bias, c, room[1],
@@ -138,7 +143,7 @@ def forward(like, job, ops, x, rows, high, step, team):
     outlined()
     scratch, params = pointer(like, job.scratch), pointer(like, job.params)
     first, last = own_rows(job, rows, team)
-    complete = gathers_all(ops[job.first], team)  # whether all rows of x are there, or only this thread's
+    complete = gathers_all(job, ops[job.first], team)  # whether all rows of x are there, or only this thread's
     for number in range(job.first, job.last + 1):
         op = ops[number]
         panel, z = op.panel, at(scratch, op.z)

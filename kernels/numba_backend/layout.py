@@ -3,7 +3,7 @@
 Every matrix (rows, n) lies in panels, [n / P][rows][P], with P = `panel(n)`, one to three vectors wide: a panel is what
 a register tile takes for its right side and makes for its result, and its left side is read from panels as well.
 Weights (I, O) have their rows rounded up to whole tiles, so that a tile of a weight gradient is one contiguous piece of
-W and of each state vector; a bias is one row. A batch has its rows rounded up to whole tiles and vectors (`high`).
+W and of each state vector; a bias is one row. A batch has its rows rounded up, see `panel_height` (`high`).
 
 What stands in padding is arbitrary, and only padding is ever computed from it.
 """
@@ -80,7 +80,7 @@ JOB = _record(
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
     "numbers count sums gradient seed step first last out a b m k trans_a trans_b right code zeros "
     "penalty penalized constrained whole squares clip_global tied tied_gradient "
-    "parts deepest private_parts private_turned shares slabs" + ROUTINES,
+    "parts own_parts deepest private_parts private_turned shares slabs" + ROUTINES,
     "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
     ("meeting", np.int64, 16),
 )
@@ -103,6 +103,8 @@ DEPTH = 1024
 # Slabs that a batch is cut into at most, whatever the number of threads; and weights of a layer whose rows threads
 # share.
 SLABS, BY_ROWS = 4, 1 << 15
+# Room for the parts of the inputs, in float32 numbers, up to which each thread has its own; see `batch.has_own_parts`.
+OWN_PARTS = 3 << 17
 # Blocks of the matrix unit: rows and columns, and float32 numbers of room that a part and all three parts take.
 SIDE, PART, BLOCK_PARTS = 32, 32 * 32 // 2, 3 * 32 * 32 // 2
 # Weights of a layer that the matrix unit is not used for, and rows of a batch from which on it is.
@@ -133,6 +135,13 @@ def aligned(size, dtype):
 
 
 _ZEROS = aligned(VECTORS * LANES, np.dtype(np.float32))
+
+
+def panel_height(rows, itemsize):
+    """Rows of a panel for a batch: an odd number of steps, so that the same row of neighbouring panels is not always in
+    the same places of the first-level cache."""
+    step = padded_rows(1, itemsize)
+    return (-(-rows // step) | 1) * step
 
 
 def new_job():
@@ -187,11 +196,11 @@ def private_parts_size(deepest):
     return deepest * (BLOCK_PARTS + SIDE * SIDE) + (SIDE + ROWS) * SIDE
 
 
-def _operations(plan, batch_size, packed, scratch):
+def _operations(plan, batch_size, copies, packed, scratch):
     """The OP records of a plan, with room taken for all they need."""
     itemsize = plan.dtype.itemsize
     count = lanes(itemsize)
-    high = padded_rows(batch_size, itemsize)
+    high = panel_height(batch_size, itemsize)
     ops = np.zeros(len(plan.ops), OP)
     trained = False  # whether there is an operation further down whose weights want a gradient
     first_panel = copied = 0
@@ -222,7 +231,8 @@ def _operations(plan, batch_size, packed, scratch):
             op["w"] = packed.take(int(op["deep"]) * wide)
             op["b"] = packed.take(wide)  # zeros where there is none
             if in_parts:
-                op["x_parts"] = scratch.take(parts_size(batch_size, n_in))
+                size = parts_size(batch_size, n_in)
+                op["x_parts"] = scratch.take(size * (copies if i == 0 and size <= OWN_PARTS else 1))
             if trained and in_parts:
                 op["d_parts"] = scratch.take(parts_size(batch_size, n_out))
             elif trained and not op["by_rows"]:
@@ -306,18 +316,21 @@ def workspace(plan, batch_size, threads):
     itemsize = plan.dtype.itemsize
     line = CACHE_LINE // itemsize
     packed, scratch = _Space(itemsize), _Space(itemsize)
-    ops = _operations(plan, batch_size, packed, scratch)
+    copies = threads if threads <= COPIES else 1
+    ops = _operations(plan, batch_size, copies, packed, scratch)
     inputs = int(max(round_up(op["n_in"], op["panel_in"]) for op in ops))  # `forward` may begin at any operation
     widest = round_up(max(inputs, *(int(round_up(op["n_out"], op["panel"])) for op in ops)), line)
     job = new_job()
-    job["copy_step"] = round_up(padded_rows(batch_size, itemsize) * inputs, line)
-    job["gathered"] = scratch.take(int(job["copy_step"][0]) * (threads if threads <= COPIES else 1))
+    job["copy_step"] = round_up(panel_height(batch_size, itemsize) * inputs, line)
+    job["gathered"] = scratch.take(int(job["copy_step"][0]) * copies)
     job["widest"] = widest
     made_of_parts = ops[ops["x_parts"] >= 0]
     deepest = 0
     if len(made_of_parts):
         deepest = -(-max(batch_size, *made_of_parts["n_in"].tolist(), *made_of_parts["n_out"].tolist()) // SIDE)
-        job["parts"] = scratch.take(parts_size(batch_size, int(made_of_parts["n_in"].max())))
+        first, largest = (parts_size(batch_size, int(n_in)) for n_in in (ops[0]["n_in"], made_of_parts["n_in"].max()))
+        job["own_parts"] = first if ops[0]["x_parts"] >= 0 and first <= OWN_PARTS and threads <= COPIES else 0
+        job["parts"] = scratch.take(max(largest, int(job["own_parts"][0]) * copies))
     job["deepest"], job["private_parts"] = deepest, round_up(private_size(widest, itemsize), line)
     job["private_turned"] = job["private_parts"] + round_up(private_parts_size(deepest), line)
     turned = max(int(round_up(op["n_out"], op["panel"]) * op["panel_in"] * op["by_rows"]) for op in ops)

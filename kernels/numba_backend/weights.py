@@ -5,7 +5,18 @@ Arguments as in `batch`.
 
 import numpy as np
 
-from .batch import INDEX, LOSS_GRAD, TRAIN, UPDATE, has_whole_slabs, is_thin, own_rows, private, private_parts
+from .batch import (
+    INDEX,
+    LOSS_GRAD,
+    TRAIN,
+    UPDATE,
+    has_whole_slabs,
+    is_thin,
+    own_parts,
+    own_rows,
+    private,
+    private_parts,
+)
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, value_of, view
 from .layout import BLOCK_PARTS, PART, SIDE, SLABS
@@ -122,7 +133,7 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
             if is_bias:
                 a, row, step, height = one, np.int64(0), np.int64(0), np.int64(1)
                 place, start = op.b + j * panel, op.flat_b + j * panel
-            x_parts = op.x_parts + q * row_of_blocks
+            x_parts = op.x_parts + own_parts(job, number, team) + q * row_of_blocks
             r += tallest
             if r >= panel_in:
                 q, r = q + 1, np.int64(0)
