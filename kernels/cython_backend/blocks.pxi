@@ -58,8 +58,8 @@ cdef void forward_panel(Net *net, Op *op, const real *x, long step, long jump, l
         split_right(w + k * P * P, P, smaller(P, op.n_in - k * P), wide, right + k * PARTS_BLOCK)
     for p in range(p0, p1):
         end = smaller(p * P + P, m)
-        if not multiply_blocks(end - p * P, wide, op.thin, deep, op.x_parts + id * op.own_parts + p * deep * parts, right, scale,
-                               y + p * P * P):
+        if not multiply_blocks(end - p * P, wide, op.thin, deep, op.x_parts + id * op.own_parts + p * deep * parts,
+                               right, scale, y + p * P * P):
             if op.thin:
                 thin_product(net, op, p, end - p * P, j, id, y + p * P * P)
             else:

@@ -320,13 +320,15 @@ cdef void loss_panel(Net *net, Op *op, long j, long r0, long r1, long m, long id
     cdef real share = output_share(net.loss, op.n_out), weight
     cdef double total = 0
     cdef bint shared
+    cdef const Op *first = &net.ops[0]
     cdef long b, c, at = (j * net.ld + r0) * P
     targets = net.t + at
-    if net.reproduces and net.ops[0].thin:
-        join_bytes(net.ops[0].x_parts + id * net.ops[0].own_parts + (r0 // P * panels(net.ops[0].n_in) + j) * PART, net.input_scale, block)
+    if net.reproduces and first.thin:
+        join_bytes(first.x_parts + id * first.own_parts + (r0 // P * panels(first.n_in) + j) * PART, net.input_scale,
+                   block)
         targets = block
     elif net.reproduces:
-        shared = net.ops[0].by_blocks and net.ops[0].own_parts == 0
+        shared = first.by_blocks and first.own_parts == 0
         targets = net.x + (0 if shared else id * net.x_size) + at
     elementwise_run(net.loss, net.loss_parameter, op.y + at, targets, op.dz + at, v, share * (<real> 1.0 / m),
                     (r1 - r0) * P)
