@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+import numpy as np
+
 from . import mapped, network, sources, validation
 from . import targets as targets_module
 from .stack import LayerStack
@@ -20,10 +22,18 @@ class Intake(LayerStack):
     def _check_targets(self, y, name, wanted):
         return targets_module.check(y, name, wanted)
 
+    def _check_inputs(self, x, name, input_shape):
+        """Return the rows of x, as bytes where `_as_bytes` finds them to be such."""
+        width, dtype = math.prod(input_shape), self._network.dtype
+        ready = type(x) is np.ndarray and x.ndim > 0 and x.flags.c_contiguous and x.size == len(x) * width
+        rows = x.reshape(len(x), width) if ready else mapped.rows(x, name, width, dtype, input_shape)
+        compact = self._as_bytes(rows, x)
+        return mapped.rows(x, name, width, dtype, input_shape) if ready and compact is rows else compact
+
     def _check_pair(self, x, y, weights, names, input_shape, classes, learn=False):
         x_name, y_name, weights_name = names
         dtype = self._network.dtype
-        rows = mapped.rows(x, x_name, math.prod(input_shape), dtype, input_shape)
+        rows = self._check_inputs(x, x_name, input_shape)
         outputs = math.prod(network.shapes(self._layers, input_shape)[-1])
         learn = learn and self._network.step == 0
         wanted = targets_module.Wanted(self._loss.kernel, outputs, dtype, classes, learn)

@@ -9,6 +9,7 @@ from .kernels import get_backend
 from .kernels.plan import PlanBuilder
 from .kernels.threads import default_threads
 
+_REALS = np.dtype(np.float32), np.dtype(np.float64)
 # Streams of random numbers that one seed gives; the other key is the layer or the epoch.
 INITIAL_WEIGHTS, ORDER = range(2)
 # Rows that inference works on at a time unless told otherwise.
@@ -156,6 +157,16 @@ class Network:
     def thread_count(self):
         """Return how many threads to use at most."""
         return self.threads or default_threads()
+
+    def quantized(self, values, scale):
+        """Return the bytes of which an array in memory is `scale` times, but for rounding, or None if it is not."""
+        if type(values) is not np.ndarray or values.dtype not in _REALS or self.dtype != np.float32:
+            return None  # float64 is for those who count the last digits
+        if not values.size or not values.flags.aligned:
+            return None
+        result = np.empty(values.shape, np.uint8)
+        threads = self.thread_count() if self.live is None else 1  # a fit is not to be disturbed
+        return result if self.backend.quantize(values, scale, result, threads) else None
 
     def workspace(self, plan, batch_size, state=None):
         """Make a workspace from the host's parameters, and from its state unless another is given."""

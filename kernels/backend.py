@@ -40,6 +40,10 @@ unless a function says so.
     Inference mode: runs the operations first..last (inclusive) on x (n, width) and writes out (n, width), real, with
     the plan's output activation after the last operation of the plan. Any n. x need not be finite.
 
+`quantize(x, scale, out, threads)` -> whether all of x is bytes times scale
+    Writes the bytes to out (uint8, of x's shape) of which x (float32 or float64) is ``scale`` times, give or take a
+    last bit of float32 or two. Where anything else is in x, NaN too, the result is False and out means nothing.
+
 x is (n, I), uint8 or real; uint8 is multiplied by ``plan.input_scale`` while it is gathered (`forward` does so only
 for ``first == 0``). y is int32 (n,) for losses with labels, otherwise (n, O), uint8 (times ``plan.target_scale``) or
 real. weights is real (n,) or None. Labels are valid indices; the caller has checked.
@@ -67,6 +71,7 @@ FUNCTIONS = (
     "update",
     "evaluate",
     "forward",
+    "quantize",
     "gemm",
     "activate",
     "activate_grad",

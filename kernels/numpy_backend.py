@@ -45,6 +45,7 @@ from .plan import (
 )
 
 NAME = "numpy"
+QUANTIZED_AT_ONCE = 1 << 16  # numbers
 _NORMS = {BATCH_NORM: 0, LAYER_NORM: 1}  # the axis of what is normalised together
 
 _blas = functools.cache(ThreadpoolController)
@@ -349,6 +350,19 @@ def forward(workspace, x, first, last, out):
         h = _real(x[rows], plan.input_scale, plan.dtype)
         out[rows] = after.forward(_outputs(workspace, h, first, last)[-1], after.alpha)
     return bool(np.isfinite(x).all())
+
+
+@_reference
+def quantize(x, scale, out, threads):
+    scale, flat, bytes_ = x.dtype.type(scale), x.reshape(-1), out.reshape(-1)
+    for start in range(0, x.size, QUANTIZED_AT_ONCE):
+        part = flat[start : start + QUANTIZED_AT_ONCE]
+        numbers = np.clip(np.rint(part / scale), 0, 255)
+        nearest = numbers * scale
+        if not (np.abs(nearest - part) <= nearest * 2.0**-22).all():
+            return False
+        bytes_[start : start + QUANTIZED_AT_ONCE] = numbers
+    return True
 
 
 @_reference

@@ -176,6 +176,10 @@ def forward(workspace, x, first, last, out):
     return workspace.engine.forward(workspace.data(x), len(x), first, last, address(out))
 
 
+def quantize(x, scale, out, threads):
+    return _module(x.dtype).quantize(_pool.address(), address(x), x.size, scale, address(out), threads)
+
+
 def gemm(a, b, out, trans_a, trans_b, threads):
     m, n = out.shape
     k = a.shape[0] if trans_a else a.shape[1]

@@ -251,4 +251,5 @@ cdef Data unpack_data(tuple data):
     return d
 
 
+include "quantize.pxi"
 include "probes.pxi"

@@ -3,7 +3,7 @@
 #ifndef FASTNN_GATHER_H
 #define FASTNN_GATHER_H
 
-#include "tile.h"
+#include "elementary.h"
 
 /* Asks for a row of `bytes` to be brought into the first-level cache: the hardware foresees no shuffled row. */
 INLINE void fetch(const char *row, long bytes) {
@@ -34,6 +34,20 @@ static inline void scatter_bytes(const uint8_t *restrict row, real scale, long w
 static inline void scatter_numbers(const real *restrict row, long width, long jump, real *restrict out) {
     for (; width >= P; width -= P, row += P, out += jump) memcpy(out, row, P * sizeof(real));
     memcpy(out, row, width * sizeof(real));
+}
+
+/* The bytes of which n numbers are `scale` times, give or take how those were rounded; returns 0 if one is anything
+   else. Shapes: x, out (n,). Aliasing: none. */
+static inline int quantize_numbers(const real *restrict x, long n, real scale, uint8_t *restrict out) {
+    const real inverse = 1 / scale;
+    bits_t others = 0;
+    for (long i = 0; i < n; i++) {
+        const real shifted = x[i] * inverse + SHIFTER, k = shifted - SHIFTER, off = k * scale - x[i];
+        const real limit = x[i] * REAL(0x1p-22);
+        out[i] = (uint8_t)bits_of(shifted);
+        others |= !(off <= limit) | !(-off <= limit) | !(k >= 0) | !(k <= 255);
+    }
+    return !others;
 }
 
 /* Whether n numbers are finite: 0 times one is 0 if it is, and otherwise NaN. */

@@ -51,6 +51,7 @@ cdef extern from "gather.h" nogil:
     void scatter_bytes(const uint8_t *row, real scale, long width, long jump, real *out)
     void scatter_numbers(const real *row, long width, long jump, real *out)
     bint all_finite(const real *x, long n)
+    bint quantize_numbers(const real *x, long n, real scale, uint8_t *out)
 
 cdef extern from "elementary.h" nogil:
     real exp_(real x)

@@ -32,10 +32,13 @@ from .layout import (
 from .layout import workspace as _workspace
 from .matmul import multiply
 from .microkernel import lanes, panel
+from .quantize import quantize_numbers
 from .threads import team
 
 # Work below which a thread more costs more than it saves, in multiplications a batch.
 _WORK_PER_THREAD = 1_000_000
+# Numbers to go through once below which it does.
+_NUMBERS_PER_THREAD = 1 << 16
 _KINDS = {np.dtype(np.uint8): UINT8, np.dtype(np.int32): INT32}
 _NO_OPS = np.zeros(1, OP)
 
@@ -213,7 +216,15 @@ def _probe(routine, dtype, **wishes):
     probe = _take()
     _prepare(probe, routine, dtype, **wishes)
     team(*probe.call)
+    done = int(probe.job["done"][0])
     _spare[:] = [probe]
+    return done
+
+
+def quantize(x, scale, out, threads):
+    threads = max(1, min(threads, x.size // _NUMBERS_PER_THREAD))
+    wishes = {"a": address(x), "out": address(out), "n": x.size, "alpha": scale, "done": 1}
+    return _probe(quantize_numbers, x.dtype, threads=threads, **wishes) == 1
 
 
 def gemm(a, b, out, trans_a, trans_b, threads):

@@ -1,0 +1,216 @@
+"""Inputs that are bytes times a scale: every backend tells them from others, and models train on the bytes."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import layers
+
+BYTES = np.arange(256)
+# How pixels come to be what they are, with what is rounded on the way.
+WAYS = {
+    "divided in float32": lambda b: b.astype(np.float32) / 255,
+    "divided in float64": lambda b: b / 255,
+    "divided in float64, then rounded": lambda b: (b / 255).astype(np.float32),
+    "times a float32": lambda b: b * np.float32(1 / 255),
+    "times a float64, then rounded": lambda b: (b * (1 / 255)).astype(np.float32),
+}
+
+
+def quantized(backend, x, scale=1 / 255, threads=1):
+    out = np.empty(x.shape, np.uint8)
+    return out if backend.quantize(x, scale, out, threads) else None
+
+
+# ---------------------------------------------------------------------------------------------- the kernels
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_byte_is_found(backend, way):
+    assert (quantized(backend, WAYS[way](BYTES)) == BYTES).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 1e-3, 3.7e5])
+def test_scales(backend, dtype, scale):
+    assert (quantized(backend, (BYTES * scale).astype(dtype), scale) == BYTES).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("n", [1, 15, 17, 1023, 200_003])
+def test_sizes_and_threads(backend, dtype, n, threads):
+    b = np.random.default_rng(0).integers(0, 256, n)
+    x = (b / 255).astype(dtype)
+    assert (quantized(backend, x, threads=threads) == b).all()
+    x[-1] = 0.123
+    assert quantized(backend, x, threads=threads) is None
+    x[-1], x[0] = 0, 0.123
+    assert quantized(backend, x, threads=threads) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [-1 / 255, 256 / 255, 1e9, -1e9, 2.0**24 / 255, 0.5 / 255, 1.5 / 255, 1 + 2e-6, 1e-30, np.nan, np.inf, -np.inf],
+)
+def test_whatever_is_no_byte_is_found_anywhere(backend, dtype, value):
+    for place in (0, 7, 130_000, 200_002):
+        x = np.zeros(200_003, dtype)
+        x[place] = value
+        assert quantized(backend, x, threads=2) is None, place
+
+
+def test_zeros_of_either_sign(backend, dtype):
+    assert (quantized(backend, np.array([0.0, -0.0], dtype)) == 0).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, -1 / 255, 1e-300])
+def test_scales_that_leave_no_bytes(backend, dtype, scale):
+    assert quantized(backend, np.full(100, 0.2, dtype), scale) is None
+
+
+# ---------------------------------------------------------------------------------------------- models
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Makes of a model a list of what its backend is given for x from then on."""
+
+    def watch(model):
+        calls, module = [], model._network.backend
+        for name in ("train", "evaluate", "forward"):
+            function = getattr(module, name)
+
+            def spy(workspace, x, *rest, name=name, function=function):
+                calls.append((name, x.dtype.name))
+                return function(workspace, x, *rest)
+
+            monkeypatch.setattr(module, name, spy)
+        return calls
+
+    return watch
+
+
+def pixels(n=600):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, 20)).astype(np.uint8), rng.integers(0, 3, n)
+
+
+def small(**options):
+    return fastnn.MLP([20, 16, 3], seed=0, **options)
+
+
+def fitted(model, x, y):
+    history = model.fit(x, y, epochs=2, batch_size=50, verbose=0, validation_split=0.25)
+    return [*model.get_weights(), *history.history.values(), model.evaluate(x, y, verbose=0), model.predict(x)]
+
+
+def same(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+FORMS = {
+    "float32": lambda b: b.astype(np.float32) / 255,
+    "float64": lambda b: b / 255,
+    "images": lambda b: (b / np.float32(255)).reshape(-1, 5, 4),
+    "lists": lambda b: (b / 255).tolist(),
+    "columns": lambda b: np.asfortranarray(b / 255),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_script_that_divides_by_255_gets_the_model_of_the_bytes(form, seen):
+    b, y = pixels()
+    expected = fitted(small(), b, y)
+    model = small()
+    calls = seen(model)
+    assert same(fitted(model, FORMS[form](b), y), expected)
+    assert set(calls) == {("train", "uint8"), ("evaluate", "uint8"), ("forward", "uint8")}
+
+
+def test_frames(seen):
+    pandas = pytest.importorskip("pandas")
+    b, y = pixels()
+    model = small()
+    calls = seen(model)
+    assert same(fitted(model, pandas.DataFrame(b / 255), y), fitted(small(), b, y))
+    assert ("train", "uint8") in calls
+
+
+def test_the_scale_is_the_models(seen):
+    b, y = pixels()
+    model = small(input_scale=0.5)
+    calls = seen(model)
+    assert same(fitted(model, b * 0.5, y), fitted(small(input_scale=0.5), b, y))
+    fitted(model, b / 255, y)
+    assert ("train", "uint8") in calls
+    assert ("train", "float32") in calls
+
+
+def test_other_numbers_are_taken_as_they_are(seen):
+    b, y = pixels()
+    x = b.astype(np.float32) / 255
+    x[-1, -1] = 0.1
+    model = small()
+    calls = seen(model)
+    before = x.copy()
+    fitted(model, x, y)
+    assert set(calls) == {("train", "float32"), ("evaluate", "float32"), ("forward", "float32")}
+    assert (x == before).all()
+
+
+def test_float64_models_take_all_digits(seen):
+    b, y = pixels()
+    model = small(dtype="float64")
+    calls = seen(model)
+    fitted(model, b / 255, y)
+    assert {kind for _, kind in calls} == {"float64"}
+
+
+def test_a_layer_that_scales_gets_the_numbers(seen):
+    b, y = pixels()
+    model = fastnn.MLP([20, 16, 3], seed=0, input_layer=layers.Normalization())
+    calls = seen(model)
+    fitted(model, b.astype(np.float32) / 255, y)
+    assert {kind for _, kind in calls} == {"float32"}
+
+
+def test_autoencoders_reproduce_the_bytes(seen):
+    b, _ = pixels()
+    x = b.astype(np.float32) / 255
+    models = [fastnn.Autoencoder([20, 8, 4], seed=0) for _ in range(3)]
+    calls = seen(models[1])
+    models[0].fit(b, epochs=2, verbose=0)
+    models[1].fit(x, epochs=2, verbose=0)
+    models[2].fit(x, x, epochs=2, verbose=0)
+    assert {kind for _, kind in calls} == {"uint8"}
+    for model in models[1:]:
+        assert same(models[0].get_weights(), model.get_weights())
+
+
+def test_files_stay_files(tmp_path, seen):
+    b, y = pixels()
+    np.save(tmp_path / "x.npy", b.astype(np.float32) / 255)
+    model = small()
+    calls = seen(model)
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    model.fit(x, y, verbose=0)
+    model.predict(x)
+    assert {kind for _, kind in calls} == {"float32"}
+
+
+def test_few_rows_are_predicted_as_they_are(seen):
+    b, _ = pixels(3)
+    model = small()
+    calls = seen(model)
+    assert np.allclose(model.predict(b / np.float32(255)), model.predict(b), rtol=1e-5)
+    assert calls == [("forward", "float32"), ("forward", "uint8")]
+
+
+def test_errors_are_those_of_the_array_that_was_given():
+    b, y = pixels()
+    model = small()
+    with pytest.raises(ValueError, match=r"\(600, 10\).* 10 values a sample.* expects 20"):
+        model.fit(b[:, :10].astype(np.float32) / 255, y, verbose=0)
+    x = b / 255
+    x[400, 3] = np.nan
+    with pytest.raises(ValueError, match=r"1 values that are NaN or infinite, out of 12000; .* index \(400, 3\)"):
+        model.fit(x, y, verbose=0)
