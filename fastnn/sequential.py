@@ -134,9 +134,11 @@ class Sequential(Intake):
         ----------
         x : array_like or frame, shape (n, ...), or chunks
             Inputs; every sample is flattened. uint8 is multiplied by the model's `input_scale`, other numbers are
-            taken as they are. Arrays in files (np.memmap) stay there. Chunks are tuples (x, y) or
-            (x, y, sample_weight) from a sequence (with ``len`` and indices), an iterable, or an iterator such as a
-            generator; the next one is prepared in a thread while one trains, and no more than these are in memory.
+            taken as they are. Where these are bytes times `input_scale` but for rounding, as images divided by 255
+            are, a float32 model works on the bytes, which is faster. Arrays in files (np.memmap) stay there. Chunks
+            are tuples (x, y) or (x, y, sample_weight) from a sequence (with ``len`` and indices), an iterable, or an
+            iterator such as a generator; the next one is prepared in a thread while one trains, and no more than
+            these are in memory.
         y : array_like or frame, shape (n,) or (n, outputs)
             Labels for a loss with labels, otherwise a number for every output. uint8 targets are scaled like the
             inputs where they are the inputs (``fit(x, x)``, ``fit(x[:9], x[:9])``) and in an `Autoencoder`.
