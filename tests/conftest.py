@@ -1,7 +1,9 @@
-"""Fixtures shared by the kernel tests: every backend that runs here, both dtypes."""
+"""Fixtures shared by several files: every backend that runs here, both dtypes, and what the command left."""
 
 import os
 import signal
+import subprocess
+import sys
 
 import hypothesis
 import numpy as np
@@ -10,6 +12,9 @@ import pytest
 pytest.register_assert_rewrite("helpers")
 
 from helpers.backends import AVAILABLE  # noqa: E402
+from helpers.commands import QUICK  # noqa: E402
+
+from fastnn import diagnostics  # noqa: E402
 
 # A job in the background may begin with Ctrl-C ignored; the tests of Ctrl-C need it, here and in their programs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -39,3 +44,24 @@ def dtype(request):
 def one_thread(monkeypatch):
     """Networks this small gain nothing from a second thread, and a busy machine makes them wait for it."""
     monkeypatch.setenv("FASTNN_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A folder that `fastnn train` left, which stays as it is, and what it printed."""
+    folder = tmp_path_factory.mktemp("cli") / "left"
+    code = "import sys; from fastnn.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-W", "error", "-c", code, "train", *QUICK, "--out", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.parent)
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current folder, and no wishes of the user's."""
+    monkeypatch.chdir(tmp_path)
+    for name in diagnostics.VARIABLES:
+        if name != "FASTNN_ISA":
+            monkeypatch.delenv(name, raising=False)
+    return tmp_path

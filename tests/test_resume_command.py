@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.commands import run
 
 import fastnn
-from fastnn import cli
 
 OPTIONS = ["--hidden", "16", "--epochs", "12", "--dropout", "0.2", "--seed", "5", "--batch-size", "32"]
 CODE = "import sys; from fastnn.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -19,10 +19,6 @@ CODE = "import sys; from fastnn.cli import main; sys.exit(main(sys.argv[1:]))"
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def run(*argv):
-    return cli.main([str(arg) for arg in argv])
 
 
 def kill_after(epoch, *argv):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import run
 
 import fastnn
-from fastnn import cli
 from fastnn.commands import tables
 
 RNG = np.random.default_rng(3)
@@ -26,10 +26,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("fastnn.commands.pictures.missing", lambda: "left out for this test")
     return tmp_path
-
-
-def run(*argv):
-    return cli.main([str(arg) for arg in argv])
 
 
 def write(name, text):
