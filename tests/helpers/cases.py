@@ -9,6 +9,9 @@ ERRORS = ("mae", "mse", "binary_accuracy")
 ADAM = {"optimizer": "adam"}
 SPARSE = {"loss": "sparse_categorical_crossentropy", "metrics": ACCURACY, **ADAM}
 
+# One vector or tile less one, itself and one more, for those of 4 to 48; and primes.
+WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 97, 127, 128, 129)
+
 # name -> arguments of `case`. The last batch is ragged in all of them.
 CASES = {
     "classifier": ("7 9 relu drop0.3 5 tanh 3 softmax", 45, 16, SPARSE),
