@@ -8,7 +8,7 @@ from helpers.figures import STRANGE, rendered, ticks, written
 
 from fastnn import plot
 
-pytest.importorskip("matplotlib")
+to_rgb = pytest.importorskip("matplotlib.colors").to_rgb
 
 TRUE, FOUND = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 2, 2])
 COUNTS = [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
@@ -35,6 +35,9 @@ def test_confusion_matrix_shows_the_counts(true, found, names):
     assert axes.get_title() == "accuracy 66.7%\n4 of 6"
     shares = axes.get_images()[0].get_array()
     np.testing.assert_allclose(shares, np.array(COUNTS) / [[3], [2], [1]])
+    for text, share in zip(axes.texts, shares.ravel(), strict=True):
+        behind = axes.get_images()[0].to_rgba(share)
+        assert abs(np.mean(to_rgb(text.get_color())) - np.mean(behind[:3])) > 0.4
 
 
 def test_labels_without_names_are_sorted():
@@ -49,6 +52,12 @@ def test_the_title_of_a_small_confusion_matrix_is_whole():
     assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
 
 
+def test_long_names_of_columns_are_slanted():
+    for names, slant in (("abc", 0), (STRANGE, 45)):
+        (axes,) = plot.confusion_matrix(TRUE, FOUND, class_names=list(names)).axes
+        assert {label.get_rotation() for label in axes.get_xticklabels()} == {slant}
+
+
 def test_class_accuracy_shows_recall():
     figure = plot.class_accuracy(TRUE, FOUND, class_names=[*"abc", "never"])
     (axes,) = figure.axes
@@ -57,6 +66,7 @@ def test_class_accuracy_shows_recall():
     assert written(axes) == ["66.7%  (2 of 3)", "50.0%  (1 of 2)", "100.0%  (1 of 1)", "none"]
     assert axes.get_lines()[0].get_xdata() == pytest.approx([4 / 6, 4 / 6])
     assert ticks(axes.yaxis) == ["a", "b", "c", "never"]
+    assert plot.class_accuracy(TRUE, TRUE[::-1]).axes[0].get_xlim() == (0, 1)  # whatever the largest share
 
 
 def test_regression_shows_every_row():
@@ -68,6 +78,7 @@ def test_regression_shows_every_row():
     # mean |d| = 1.5 / 3, and R2 = 1 - 1.25 / (16/9 + 1/9 + 25/9)
     assert axes.get_title() == "mean absolute error 0.5, R2 0.732"
     np.testing.assert_array_equal(axes.get_lines()[0].get_xydata(), [[1, 1], [4, 4]])
+    assert plot.regression([2, 2], [1, 4]).axes[0].get_title() == "mean absolute error 1.5"  # R2 would divide by 0
 
 
 @pytest.mark.parametrize("draw", [plot.confusion_matrix, plot.class_accuracy])
@@ -76,7 +87,7 @@ def test_strange_names_of_classes(draw):
     rendered(figure)
     assert ticks(figure.axes[0].yaxis) == [*STRANGE[:2], "a name of very ma…"]
     boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
-    assert all(box.x0 >= 0 for box in boxes) and all(a.y1 >= b.y0 or b.y1 >= a.y0 for a, b in pairwise(boxes))
+    assert all(box.x0 >= 0 for box in boxes) and all(a.y0 >= b.y1 or b.y0 >= a.y1 for a, b in pairwise(boxes))
 
 
 @pytest.mark.parametrize(
