@@ -11,7 +11,7 @@ import pytest
 from helpers.commands import MINI, QUICK, fails, run
 
 import fastnn
-from fastnn.commands import bench, data
+from fastnn.commands import bench, data, pictures
 
 # ---------------------------------------------------------------------------------------------- info, data, bench
 
@@ -29,6 +29,10 @@ def test_info(here, capsys):
     assert re.search(r"^threads +\d+: ", out, re.M)
     if fastnn.kernels.backend_status()["numba"] is None:
         assert re.search(r"^numba backend\n  in use +vectors of \d+ float32", out, re.M)
+    if fastnn.kernels.backend_status()["cython"] is None:
+        lines = r"^cython backend\n  built by +\S.*\n  built +\S.*\n  runnable here +\S.*\n  in use +\S.*, "
+        assert re.search(lines, out, re.M)
+    assert re.search(r"^  FASTNN_BACKEND +not set$", out, re.M)
 
 
 def test_info_says_why(here, capsys, monkeypatch):
@@ -42,6 +46,7 @@ def test_info_says_why(here, capsys, monkeypatch):
     assert re.search(r"^  cython +not available: no compiler here$", out, re.M)
     assert "FASTNN_NUM_THREADS must be a positive integer, got 'many'" in out
     assert re.search(r'"auto" fails: .*no compiler here', out)
+    assert re.search(r"^  FASTNN_BACKEND +cython\n  FASTNN_NUM_THREADS +many$", out, re.M)
 
 
 def test_data(here, capsys, monkeypatch):
@@ -87,7 +92,8 @@ def test_bench(here, capsys, monkeypatch, shape):
     for name in ("numpy", *available):
         (row,) = re.findall(rf"^{name} +([\d.]+) +([\d.]+) +([\d,]+) +([\d.]+)$", out, re.M)
         assert float(row[0]) >= float(row[1]) > 0
-    assert bench.SHAPES[shape].title.split(",")[0] in out
+        assert float(row[2].replace(",", "")) * float(row[0]) == pytest.approx(8 * 1000, rel=0.1)
+    assert f"{bench.SHAPES[shape].title.split(',')[0]}, " in out and "batches of 8, " in out
 
 
 def test_bench_counts_the_operations():
@@ -168,6 +174,26 @@ def test_wrong_arguments_and_input(trained, here, capsys, argv, words):
     assert sorted(path.name for path in here.rglob("*")) in (before, sorted([*before, "runs"]))
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "train --hidden --epochs 1",
+        "evaluate MODEL --no-report",
+        "predict MODEL x.npy",
+        "bench tabular --backends numpy --seconds 1e-4",
+    ],
+)
+def test_threads_asked_for_go_before_the_environment(trained, here, capsys, monkeypatch, argv):
+    np.save("x.npy", np.zeros((1, 784)))
+    argv = [trained[0] if arg == "MODEL" else arg for arg in argv.split()]
+    monkeypatch.setenv("FASTNN_NUM_THREADS", "many")
+    monkeypatch.setattr(pictures, "missing", lambda: "left out for this test")
+    monkeypatch.setattr(bench, "_ROUND_SECONDS", 1e-4)
+    assert run(*argv, "--threads", "1") == 0
+    capsys.readouterr()
+    assert "FASTNN_NUM_THREADS" in fails(capsys, 2, *argv)
+
+
 def test_errors_of_the_environment(here, capsys, monkeypatch):
     monkeypatch.setenv("FASTNN_BACKEND", "nope")
     assert "FASTNN_BACKEND" in fails(capsys, 2, "train", *QUICK)
@@ -211,6 +237,11 @@ def test_readers_that_go_away(here):
     process.stderr.close()
     assert process.wait() == 1
     assert error == ""
+
+
+def test_without_a_standard_output(here, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)  # as it is where the shell has closed it
+    assert run("data") == 0
 
 
 def test_the_command_is_light():

@@ -76,7 +76,7 @@ def test_predict_reads_all_formats_alike(trained, here, capsys):
         names = fastnn.datasets.class_names(MINI)
         assert [row[1] for row in rows] == [names[label] for label in expected.argmax(axis=1)]
         assert run("predict", folder, *args.split(), "--out", "p.npy") == 0
-        assert capsys.readouterr().out == ""
+        assert capsys.readouterr() == ("", "wrote 7 rows of 10 outputs to p.npy\n")
         np.testing.assert_allclose(np.load("p.npy"), expected, rtol=1e-5, atol=1e-7)
         assert run("predict", folder, *args.split(), "--out", "p.csv") == 0
         capsys.readouterr()

@@ -205,3 +205,7 @@ def test_progress_bar_on_a_terminal(here, capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert "epoch 2/2" in err and "samples/s" in err and "\x1b[2K" in err
     assert "\x1b" not in out and re.search(r"^ +2/2( +[\d.]+){4} +[\d,]+$", out, re.M)
+    monkeypatch.setenv("TERM", "dumb")
+    assert run("train", *QUICK, "--out", "y") == 0
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err and re.search(r"^ +2/2 ", out, re.M)
