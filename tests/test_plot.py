@@ -63,6 +63,7 @@ def test_epochs_are_whole_numbers_and_points_are_seen(epochs):
         assert line.get_marker() not in ("", "None", None)
         start, every = line.get_markevery()
         assert 1 <= len(range(start, epochs, every)) <= 20
+    assert len({line.get_markevery()[0] for line in axes.get_lines()}) == (2 if epochs > 20 else 1)  # they take turns
 
 
 def test_other_metrics_and_their_order():
@@ -70,6 +71,7 @@ def test_other_metrics_and_their_order():
     assert [axes.get_title() for axes in figure.axes] == ["loss", "top k", "mae", "learning rate"]
     assert list(lines(figure.axes[1])) == ["validation"]
     assert figure.axes[2].get_legend() is None  # one curve needs none
+    assert [axes.get_subplotspec().rowspan.start for axes in figure.axes] == [0, 0, 0, 1]
     rendered(figure)
 
 
@@ -99,7 +101,7 @@ def test_numbers_over_decades_are_on_a_logarithmic_axis(loss, scale):
 
 
 def test_ticks_are_the_numbers_themselves_and_long_titles_are_whole():
-    figure = plot.history({"loss": [1.0, 0.99999], "a_metric_with_a_$long_name_that_wants_more_than_one_line": [1.0]})
+    figure = plot.history({"loss": [1.0, 0.99999], "a_metric_with_a_${long$_name_that_wants_more_than_one_line": [1.0]})
     rendered(figure)
     assert figure.axes[0].yaxis.get_offset_text().get_text() == ""
     edge = figure.bbox.x1
@@ -133,6 +135,9 @@ def test_lr_finder_shows_losses_and_suggestion():
     assert "no suggestion" in plot.lr_finder(found).axes[0].get_title()
     found.rates = found.rates[:3]
     with pytest.raises(ValueError, match=r"\(3,\) and \(6,\)"):
+        plot.lr_finder(found)
+    found.rates = np.arange(6.0)
+    with pytest.raises(ValueError, match="positive rates"):
         plot.lr_finder(found)
 
 
@@ -176,15 +181,22 @@ def test_grey_floats_out_of_range_share_one_scale():
     assert [axes.get_images()[0].get_clim() for axes in figure.axes] == [(-3, 5)] * 2
 
 
-def test_colour_floats_out_of_range_are_clipped():
-    image = plot.images(np.linspace(-3, 5, 24).reshape(2, 2, 2, 3)).axes[0].get_images()[0]
-    assert image.get_array().min() == 0 and image.get_array().max() <= 1
+@pytest.mark.parametrize(
+    "values, shown", [(np.linspace(-3, 5, 12), np.linspace(-3, 5, 12).clip(0, 1)), ([-1, 300] * 6, [0, 255] * 6)]
+)
+def test_colours_out_of_range_are_clipped(caplog, values, shown):
+    image = plot.images(np.reshape(values, (1, 2, 2, 3))).axes[0].get_images()[0]
+    np.testing.assert_allclose(image.get_array().ravel(), shown, rtol=1e-6)
+    assert not caplog.records  # matplotlib would clip floats, too, and complain
 
 
 def test_titles_are_true_and_predicted():
     figure = plot.images(PIXELS[:3], [0, 1, 2], [0, 2, 2])
     assert titles(figure) == ["0 / 0", f"{CROSS} 1 / 2", "2 / 2"]
     assert figure.get_suptitle() == f"true / predicted  ·  {CROSS} wrong: 1 of 3"
+    (alone,) = plot.images(PIXELS[:1], [0], [1]).texts
+    rendered(alone.figure)
+    assert alone.get_window_extent().x0 >= 0 and alone.get_window_extent().x1 <= alone.figure.bbox.x1
     assert titles(plot.images(PIXELS[:2], [3, 4])) == ["3", "4"]
     assert titles(plot.images(PIXELS[:2], predictions=[3, 4])) == ["3", "4"]
 

@@ -223,8 +223,6 @@ def draw_mosaic(figure, pictures, columns, *, title=None, names=(), notes=(), li
     sheet = np.full((height - gap, width, *pictures.shape[3:]), np.nan)
     places = [(tops[index // columns], index % columns * step) for index in range(len(pictures))]
     for picture, (top, left) in zip(pictures, places, strict=True):
-        if pictures.ndim == 4 and pictures.dtype.kind == "u":
-            picture = picture / 255
         sheet[top : top + h, left : left + w] = picture
     margin = 0.095 * max(map(len, names)) if names else 0.0
     figure.set_size_inches(
