@@ -139,6 +139,15 @@ def test_inputs_of_few_columns_are_for_the_vector_unit(cython, text, on_the_unit
     assert same_bits(many.forward(c.x), few.forward(c.x)) != on_the_unit
 
 
+@pytest.mark.parametrize(("batch", "own"), [(128, True), (3200, False)])
+def test_threads_have_the_inputs_of_a_batch_for_themselves_while_it_is_small(cython, batch, own):
+    """In three parts of two bytes, and as often transposed. Nothing else that a thread adds is as large."""
+    c = case("800 128 relu 10", 1, batch, loss="mse", optimizer="sgd", dtype="float32")
+    scratch = [Fit.of(cython, c, threads=threads).workspace.engine.scratch_bytes for threads in (1, 2)]
+    gathered, parts = 4 * batch * 800, 2 * 3 * 2 * batch * 800
+    assert (scratch[1] - scratch[0] > gathered + parts) == own
+
+
 SPECIAL = [np.inf, -np.inf, np.nan, np.finfo(np.float32).max, -3.4e38, 1e-40, 1e-30]
 
 

@@ -52,3 +52,19 @@ def test_the_same_bits_on_any_threads_and_scratch(backend, name):
     alone = everything(1)
     for threads, byte in ((2, 0xFF), (3, None), (4, 0x7F), (5, 0xFF)):
         assert same_bits(alone, everything(threads, byte))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_gradient_is_the_sum_of_its_four_slabs(backend, threads):
+    """In their order and to the last bit. Rows without weight add zeros, so that a slab can be had by itself."""
+    if backend.NAME == "numpy":
+        pytest.skip("the reference has no slabs")
+    c = case("32 64 relu 64 relu 1", 192, 192, loss="mse", optimizer="sgd", dtype="float32")
+
+    def gradient(rows):
+        weights = np.zeros(192, np.float32)
+        weights[rows] = 1
+        return Fit.of(backend, c, threads=threads).loss_grad(c.x, c.y, weights)[0]
+
+    slabs = [gradient(slice(start, start + 48)) for start in range(0, 192, 48)]
+    assert same_bits(gradient(slice(None)), slabs[0] + slabs[1] + slabs[2] + slabs[3])

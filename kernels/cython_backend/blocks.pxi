@@ -13,35 +13,26 @@ cdef void thin_product(Net *net, const Op *op, long p, long rows, long j, long i
     """Block (p, j) of Z = X W in float32, for X of bytes. Shapes: c (P, P), of which `rows` count. Layout: panels.
     Aliasing: none."""
     cdef real x[P * P]
-    cdef long k, i, deep = panels(op.n_in)
-    for k in range(deep):
-        join_bytes(op.x_parts + id * op.own_parts + (p * deep + k) * PART, net.input_scale, x)
-        i = 0
-        while i < rows:
-            tile_natural(smaller(MR, rows - i), 2, smaller(P, op.n_in - k * P), x + i * P, P, 0,
-                         net.w + op.w + (j * op.n_in + k * P) * P, c + i * P, k > 0)
-            i += MR
+    cdef long k
+    for k in range(panels(op.n_in)):
+        join_bytes(x_block(op, p, k, id), net.input_scale, x)
+        tiles_natural(rows, 2, smaller(P, op.n_in - k * P), x, P, 0, net.w + op.w + (j * op.n_in + k * P) * P, c, k > 0)
 
 
 cdef void weight_block(Net *net, const Op *op, const real *x, long q, long j, long m, long id, real *c) noexcept nogil:
     """Block (q, j) of dW = X' dZ. Shapes: x (m, n_in), unless it is bytes, c (P, P). Layout: panels. Aliasing: none."""
     cdef real block[P * P]
     cdef const real *a
-    cdef long p, i, rows = smaller(P, op.n_in - q * P), wide = smaller(P, op.n_out - j * P)
-    cdef long parts = PART if op.thin else PARTS_BLOCK
-    if multiply_blocks(rows, wide, op.thin, panels(m), op.xt_parts + id * op.own_parts + q * op.row_blocks * parts,
-                       op.dz_parts + j * op.row_blocks * PARTS_BLOCK, net.input_scale if op.thin else 1, c):
+    cdef long p, rows = smaller(P, op.n_in - q * P), wide = smaller(P, op.n_out - j * P)
+    if multiply_blocks(rows, wide, op.thin, panels(m), xt_block(op, q, 0, id),
+                       op.dz_parts + j * op.row_blocks * PARTS_BLOCK, net.input_scale if op.thin else 1, c, P, False):
         return
     for p in range(panels(m)):
         a = x + (q * op.ld + p * P) * P
         if op.thin:
-            join_bytes(op.x_parts + id * op.own_parts + (p * panels(op.n_in) + q) * PART, net.input_scale, block)
+            join_bytes(x_block(op, p, q, id), net.input_scale, block)
             a = block
-        i = 0
-        while i < rows:
-            tile_transposed(smaller(MR, rows - i), vectors(wide), smaller(P, m - p * P), a + i,
-                            op.dz + (j * op.ld + p * P) * P, c + i * P, p > 0)
-            i += MR
+        tiles_transposed(rows, vectors(wide), smaller(P, m - p * P), a, op.dz + (j * op.ld + p * P) * P, c, p > 0)
 
 
 cdef void forward_panel(Net *net, Op *op, const real *x, long step, long jump, long j, long p0, long p1, long m,
@@ -52,14 +43,13 @@ cdef void forward_panel(Net *net, Op *op, const real *x, long step, long jump, l
     cdef const real *w = net.w + op.w + j * op.n_in * P
     cdef real *y = op.y + j * op.ld * P
     cdef long k, p, end, deep = panels(op.n_in), wide = smaller(P, op.n_out - j * P)
-    cdef long parts = PART if op.thin else PARTS_BLOCK
     cdef real scale = net.input_scale if op.thin else 1
     for k in range(deep):
         split_right(w + k * P * P, P, smaller(P, op.n_in - k * P), wide, right + k * PARTS_BLOCK)
     for p in range(p0, p1):
         end = smaller(p * P + P, m)
-        if not multiply_blocks(end - p * P, wide, op.thin, deep, op.x_parts + id * op.own_parts + p * deep * parts,
-                               right, scale, y + p * P * P):
+        if not multiply_blocks(end - p * P, wide, op.thin, deep, x_block(op, p, 0, id), right, scale,
+                               y + p * P * P, P, False):
             if op.thin:
                 thin_product(net, op, p, end - p * P, j, id, y + p * P * P)
             else:
@@ -81,14 +71,11 @@ cdef void forward_blocks(Net *net, Op *op, const real *x, long step, long jump, 
 cdef void input_block(Net *net, const Op *op, long q, long p, long m, real *c) noexcept nogil:
     """Block (q, p) of dX' = W dZ' in float32. Shapes: c (P, P). Layout: panels. Aliasing: none."""
     cdef real turned[P * P]
-    cdef long k, i, rows = smaller(P, op.n_in - q * P)
+    cdef long k
     for k in range(panels(op.n_out)):
         transpose_part(op.dz + (k * op.ld + p * P) * P, P, smaller(P, m - p * P), turned)
-        i = 0
-        while i < rows:
-            tile_natural(smaller(MR, rows - i), 2, smaller(P, op.n_out - k * P),
-                         net.w + op.w + (k * op.n_in + q * P + i) * P, P, 0, turned, c + i * P, k > 0)
-            i += MR
+        tiles_natural(smaller(P, op.n_in - q * P), 2, smaller(P, op.n_out - k * P),
+                      net.w + op.w + (k * op.n_in + q * P) * P, P, 0, turned, c, k > 0)
 
 
 cdef void input_gradient_blocks(Net *net, Op *op, Op *below, long m, long id, long n) noexcept nogil:
@@ -107,7 +94,8 @@ cdef void input_gradient_blocks(Net *net, Op *op, Op *below, long m, long id, lo
         for p in range(low % across, low % across + high - low):
             r0 = p * P
             r1 = smaller(r0 + P, m)
-            if not multiply_blocks(rows, r1 - r0, False, deep, left, op.dzt_parts + p * deep * PARTS_BLOCK, 1, c):
+            if not multiply_blocks(rows, r1 - r0, False, deep, left, op.dzt_parts + p * deep * PARTS_BLOCK, 1, c, P,
+                                   False):
                 input_block(net, op, q, p, m, c)
             transpose_part(c, P, rows, turned)
             memcpy(below.dz + (q * op.ld + r0) * P, turned, (r1 - r0) * P * sizeof(real))

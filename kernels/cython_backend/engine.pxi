@@ -36,14 +36,9 @@ cdef void transfer_task(void *argument, long id, long n) noexcept nogil:
     cdef const Transfer *t = <Transfer *> argument
     cdef Net *net = t.net
     cdef long i
-    if t.pack:
-        pack_vector(net, t.params, net.w, id, n)
-        for i in range(net.n_slots):
-            pack_vector(net, t.state + i * t.n_params, net.slot[i], id, n)
-    else:
-        unpack_vector(net, net.w, t.params, id, n)
-        for i in range(net.n_slots):
-            unpack_vector(net, net.slot[i], t.state + i * t.n_params, id, n)
+    move_vector(net, net.w, t.params, t.pack, id, n)
+    for i in range(net.n_slots):
+        move_vector(net, net.slot[i], t.state + i * t.n_params, t.pack, id, n)
 
 
 cdef class Engine:
@@ -178,8 +173,11 @@ cdef class Engine:
         return max(1, min(self.net.threads, 1 + work // WORTH_A_THREAD))
 
     cdef void go(self, pool_task task, Call *call, long threads, bint training=False):
+        cdef Op *first = &self.net.ops[0]
         cdef long i
         call.net = &self.net
+        first.thin = first.by_blocks and call.data.x8 != NULL
+        first.own_parts = own_parts(first) if training and threads <= OWN_BATCH else 0
         choose_loss(&self.net, &call.data, training, threads)
         for i in range(self.net.n_ops - 1):
             self.net.ops[i].feeds = blocks_now(&self.net.ops[i + 1], call.rows, training)

@@ -107,9 +107,6 @@ cdef void finish_forward(Net *net, Op *op, long j, long r0, long r1, bint traini
         add_noise(op, j, r0, r1, y)
     if training and op.spread != 0:
         multiply_noise(op, j, r0, r1, y)
-    if op.plain != NULL:
-        for b in range(r1 - r0):
-            copy_part(op.plain + (r0 + b) * op.n_out + j * P, y + b * P, op.n_out - j * P)
     if op.feeds:
         split_inputs(op + 1, op.y, P, op.ld * P, j, j + 1, r0, r1, training, 0)
 

@@ -12,8 +12,13 @@ INLINE void fetch(const char *row, long bytes) {
 
 /* Shapes: at most P of `columns` numbers. Aliasing: none. */
 INLINE void copy_part(real *out, const real *in, long columns) {
-    if (columns >= P) memcpy(out, in, P * sizeof(real)); /* a constant number is a handful of instructions */
-    else memcpy(out, in, columns * sizeof(real));
+    if (columns >= P) {
+        memcpy(out, in, P * sizeof(real)); /* a constant number is a handful of instructions */
+        return;
+    }
+    ALL for (long some = LANES; some > 0; some /= 2) {
+        if (columns & some) memcpy(out, in, some * sizeof(real)), out += some, in += some;
+    }
 }
 
 /* Shapes: row (width,), as bytes times scale; out: its parts of P numbers, the last one shorter.

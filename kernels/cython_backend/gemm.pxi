@@ -42,14 +42,14 @@ cdef void forward_product(Net *net, Op *op, const real *x, long step, long jump,
                 depth = smaller(K_BLOCK, op.n_in - k)
                 i = first
                 while i < end:
-                    tile_natural(smaller(MR, end - i), vectors(op.n_out - j * P), depth, x + k // P * jump + i * step, step,
-                                 jump, w + k * P, y + i * P, k > 0)
-                    i += MR
-                    if k + depth == op.n_in and (i % net.rows_together == 0 or i >= end):
-                        rows = (i - 1) // net.rows_together * net.rows_together
-                        finish_forward(net, op, j, rows, smaller(i, end), training)
+                    rows = smaller(net.rows_together, end - i)
+                    tiles_natural(rows, vectors(op.n_out - j * P), depth, x + k // P * jump + i * step, step, jump,
+                                  w + k * P, y + i * P, k > 0)
+                    if k + depth == op.n_in:
+                        finish_forward(net, op, j, i, i + rows, training)
                         if training and net.loss_in_columns and op == &net.ops[net.n_ops - 1]:
-                            loss_panel(net, op, j, rows, smaller(i, end), m, id)
+                            loss_panel(net, op, j, i, i + rows, m, id)
+                    i += rows
 
 
 cdef void rows_product(const real *a, long step, long jump, long r0, long r1, const real *b, long kc, int nv,
@@ -57,15 +57,11 @@ cdef void rows_product(const real *a, long step, long jump, long r0, long r1, co
     """Shapes: a (m, kc), b (kc, P), c (m, P): rows r0..r1 of c = a b, of which nv vectors count.
     Layout: b, c panels; rows of a are `step` apart, its panels `jump`.
     Aliasing: none; c holds the partial sums."""
-    cdef long block, k, i, depth
+    cdef long block, k
     for block in range(blocks(kc, K_BLOCK)):
         k = block * K_BLOCK
-        depth = smaller(K_BLOCK, kc - k)
-        i = r0
-        while i < r1:
-            tile_natural(smaller(MR, r1 - i), nv, depth, a + k // P * jump + i * step, step, jump, b + k * P,
-                         c + i * P, k > 0)
-            i += MR
+        tiles_natural(r1 - r0, nv, smaller(K_BLOCK, kc - k), a + k // P * jump + r0 * step, step, jump, b + k * P,
+                      c + r0 * P, k > 0)
 
 
 cdef void forward_rows(Net *net, Op *op, const real *x, long step, long jump, bint training, long r0,
@@ -99,7 +95,7 @@ cdef void input_gradient(Net *net, Op *op, Op *below, long m, long id, long n) n
     cdef real *c
     cdef const real *b
     cdef long down = panels(op.n_in), across = panels(m), height = max(1, L2_BLOCK // (op.n_out * P * one))
-    cdef long low, high, p, q, q0, q1, block, k, t, i, end, rows, depth, r0, r1, lda = op.n_in * P
+    cdef long low, high, p, q, q0, q1, block, k, r0, r1
     next_phase(net.shares, id)
     while take_jobs(net.shares, down * across, height * across, across, id, n, &low, &high):
         for p in range(across):
@@ -110,14 +106,10 @@ cdef void input_gradient(Net *net, Op *op, Op *below, long m, long id, long n) n
             c = dxt + p * down * P * P
             for block in range(blocks(op.n_out, K_BLOCK)):
                 k = block * K_BLOCK
-                depth = smaller(K_BLOCK, op.n_out - k)
                 for q in range(q0, q1):
-                    end = smaller(q * P + P, op.n_in)
-                    for t in range(blocks(end - q * P, MR)):
-                        i = q * P + t * MR
-                        rows = smaller(MR, end - i)
-                        tile_natural(rows, vectors(m - p * P), depth, net.w + op.w + k * op.n_in + i * P, P, lda,
-                                     b + k * P, c + i * P, k > 0)
+                    tiles_natural(smaller(P, op.n_in - q * P), vectors(m - p * P), smaller(K_BLOCK, op.n_out - k),
+                                  net.w + op.w + k * op.n_in + q * P * P, P, op.n_in * P, b + k * P, c + q * P * P,
+                                  k > 0)
             r0 = p * P
             r1 = smaller(r0 + P, m)
             for q in range(q0, q1):
@@ -137,9 +129,9 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     cdef bint direct = (gradient == NULL and update.code == SGD and m <= FEW and update.clip == 0
                         and not op.penalized and op.kernel_decay == 0 and not op.thin and not op.by_slabs)
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
-    cdef long chunk, start, deep, low, high, j, q, part, k, t, i, rows, wide, r, depth
+    cdef long chunk, start, deep, low, high, j, q, part, k, i, rows, wide
     cdef const real *dz
-    cdef real *flat
+    cdef real *of_w = net.tied_gradient if gradient != NULL and op.source >= 0 else gradient
     for chunk in range(blocks(down, height)):
         start = chunk * height
         deep = smaller(height, down - start)
@@ -156,10 +148,8 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                 # W += X' (-rate dZ): no block of dW, and few enough terms that W loses no digits.
                 for i in range(m * P):
                     scaled[i] = -update.rate * dz[i]
-                for t in range(blocks(rows, MR)):
-                    i = q * P + t * MR
-                    tile_transposed(smaller(MR, rows - t * MR), vectors(op.n_out - j * P), m, x + q * op.ld * P + t * MR,
-                                    scaled, net.w + op.w + (j * op.n_in + i) * P, True)
+                tiles_transposed(rows, vectors(wide), m, x + q * op.ld * P, scaled,
+                                 net.w + op.w + (j * op.n_in + q * P) * P, True)
             else:
                 if op.by_slabs:
                     add_slabs(net, op, x, q, j, False, m, n, block)
@@ -168,19 +158,10 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                 else:
                     for part in range(blocks(m, M_BLOCK)):
                         k = part * M_BLOCK
-                        depth = smaller(M_BLOCK, m - k)
-                        for t in range(blocks(rows, MR)):
-                            i = t * MR
-                            tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), depth,
-                                            x + (q * op.ld + k) * P + i, dz + k * P, block + i * P, k > 0)
-                if op.penalized:
-                    add_slope(net.w + op.w + (j * op.n_in + q * P) * P, op.kernel_l1, op.kernel_l2, block, rows * P)
-                if gradient == NULL:
-                    apply_update(net, update, op.w + (j * op.n_in + q * P) * P, block, rows, op.kernel_decay)
-                else:
-                    flat = net.tied_gradient if op.source >= 0 else gradient
-                    for r in range(rows):
-                        memcpy(flat + op.flat_w + (q * P + r) * op.n_out + j * P, block + r * P, wide * sizeof(real))
+                        tiles_transposed(rows, vectors(wide), smaller(M_BLOCK, m - k), x + (q * op.ld + k) * P,
+                                         dz + k * P, block, k > 0)
+                use_gradient(net, op.w + (j * op.n_in + q * P) * P, block, rows, op.kernel_l1, op.kernel_l2,
+                             op.kernel_decay, update, of_w, op.flat_w + q * P * op.n_out + j * P, op.n_out, wide)
             if gradient == NULL and op.by_rows:
                 refresh_transpose(net, op, j, q)
             if q == 0 and op.flat_b >= 0:
@@ -188,12 +169,8 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                     add_slabs(net, op, x, q, j, True, m, n, block)
                 else:
                     sum_rows(dz, m, block)
-                if op.penalized:
-                    add_slope(net.w + op.b + j * P, op.bias_l1, op.bias_l2, block, P)
-                if gradient == NULL:
-                    apply_update(net, update, op.b + j * P, block, 1, op.bias_decay)
-                else:
-                    memcpy(gradient + op.flat_b + j * P, block, wide * sizeof(real))
+                use_gradient(net, op.b + j * P, block, 1, op.bias_l1, op.bias_l2, op.bias_decay, update, gradient,
+                             op.flat_b + j * P, 0, wide)
 
 
 cdef void sum_rows(const real *dz, long m, real *out) noexcept nogil:

@@ -298,8 +298,6 @@ cdef void choose_loss(Net *net, const Data *data, bint training, long n) noexcep
     outputs goes on to its loss and gradient, and no thread waits for, or reads, what another one wrote."""
     cdef const Op *first = &net.ops[0]
     cdef const Op *last = &net.ops[net.n_ops - 1]
-    net.ops[0].thin = net.ops[0].by_blocks and data.x8 != NULL
-    net.ops[0].own_parts = own_parts(&net.ops[0]) if training and n <= OWN_BATCH else 0
     net.weighted = data.weights != NULL
     net.loss_in_columns = (training and is_elementwise(net.loss) and last.code == DENSE and not last.by_rows
                            and last.activation != SOFTMAX and net.n_metrics == 0 and not net.penalized)
@@ -319,17 +317,14 @@ cdef void loss_panel(Net *net, Op *op, long j, long r0, long r1, long m, long id
     cdef real sums[P]
     cdef real share = output_share(net.loss, op.n_out), weight
     cdef double total = 0
-    cdef bint shared
     cdef const Op *first = &net.ops[0]
     cdef long b, c, at = (j * net.ld + r0) * P
     targets = net.t + at
     if net.reproduces and first.thin:
-        join_bytes(first.x_parts + id * first.own_parts + (r0 // P * panels(first.n_in) + j) * PART, net.input_scale,
-                   block)
+        join_bytes(x_block(first, r0 // P, j, id), net.input_scale, block)
         targets = block
     elif net.reproduces:
-        shared = first.by_blocks and first.own_parts == 0
-        targets = net.x + (0 if shared else id * net.x_size) + at
+        targets = net.x + (id * net.x_size if first.own_parts > 0 or not first.by_blocks else 0) + at
     elementwise_run(net.loss, net.loss_parameter, op.y + at, targets, op.dz + at, v, share * (<real> 1.0 / m),
                     (r1 - r0) * P)
     memset(sums, 0, sizeof(sums))

@@ -12,12 +12,11 @@ from libc.string cimport memcpy, memset
 cdef extern from "tile.h" nogil:
     ctypedef double real  # float or double: the header decides, and this keeps conversions from Python exact
     enum: P
-    enum: MR
     enum: LANES
     enum: ROWS_TOGETHER
-    void tile_natural(long mr, int nv, long kc, const real *a, long step, long jump, const real *b, real *c,
-                      int accumulate)
-    void tile_transposed(long mr, int nv, long kc, const real *a, const real *b, real *c, int accumulate)
+    void tiles_natural(long rows, int nv, long kc, const real *a, long step, long jump, const real *b, real *c,
+                       int accumulate)
+    void tiles_transposed(long rows, int nv, long kc, const real *a, const real *b, real *c, int accumulate)
 
 cdef extern from "transpose.h" nogil:
     void transpose_square(const real *a, long a_step, long rows, long b_step, real *b, long keep)
@@ -33,9 +32,7 @@ cdef extern from "parts.h" nogil:
     void join_bytes(const part_t *in_, real scale, real *out)
     void turn_block(const part_t *in_, int parts, part_t *out)
     bint multiply_blocks(long rows, long columns, bint thin, long depth, const part_t *a, const part_t *b, real scale,
-                         real *c)
-    void sum_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real *c)
-    bint write_block(const real *c, long rows, long columns, real scale, real *out, long step, bint add)
+                         real *out, long step, bint add)
     void matrix_unit_on()
     void matrix_unit_off()
 
@@ -187,7 +184,6 @@ cdef struct Op:
                       # mean of each row, and one over its standard deviation [2][ld]
     long first_panel  # of the kernel, in net.penalty
     long ld           # rows of a panel of y, z, dz, and of the input
-    real *plain       # (m, n_out) row-major: where y is wanted as well, or NULL
     real *y           # output of the operation [n_out / P][ld][P]
     real *z           # what the derivative needs and y does not tell: the pre-activation, or softmax before dropout
     real *dz          # gradient by z, laid out as y
@@ -334,12 +330,14 @@ cdef inline bint in_columns(const Op *op, long m, bint training, long n) noexcep
 cdef inline bint own_batch(const Op *first, long m, bint training, long n) noexcept nogil:
     """Whether each of n threads gathers the whole batch for itself: while they are few, that is quicker than to fetch
     the others' part from their caches, and than to wait for it."""
-    return n <= OWN_BATCH and in_columns(first, m, training, n) and not blocks_now(first, m, training)
+    if blocks_now(first, m, training):
+        return first.own_parts > 0
+    return n <= OWN_BATCH and in_columns(first, m, training, n)
 
 
 cdef inline long own_parts(const Op *first) noexcept nogil:
     """How far copies of the inputs' parts are apart, if each thread has its own in training: as own_batch. Who writes
-    what another has read would wait for that cache as well. Where they are too many to stay there, 0: there is one."""
+    what another has read would wait for that cache as well. Where they are too large to stay there, 0: there is one."""
     cdef long size = first.row_blocks * panels(first.n_in) * PARTS_BLOCK
     return size if first.by_blocks and size <= OWN_PARTS else 0
 

@@ -128,20 +128,8 @@ cdef void norm_gradient(Net *net, Op *op, const real *x, long m, const Update *u
                 of_gamma[c] = <real> products[c]
                 of_beta[c] = <real> sums[c]
         if op.flat_w >= 0:
-            use_gradient(net, op.w + j * P, of_gamma, op.kernel_l1, op.kernel_l2, op.kernel_decay, update, gradient,
-                         op.flat_w + j * P, wide)
+            use_gradient(net, op.w + j * P, of_gamma, 1, op.kernel_l1, op.kernel_l2, op.kernel_decay, update, gradient,
+                         op.flat_w + j * P, 0, wide)
         if op.flat_b >= 0:
-            use_gradient(net, op.b + j * P, of_beta, op.bias_l1, op.bias_l2, op.bias_decay, update, gradient,
-                         op.flat_b + j * P, wide)
-
-
-cdef void use_gradient(Net *net, long at, real *g, real l1, real l2, double decay, const Update *update, real *gradient,
-                       long flat, long wide) noexcept nogil:
-    """Shapes: g (P,), the gradient by the parameters packed at `at`, without penalties: to update them, or, if
-    `gradient` is given, to be written to it, `wide` of it at `flat`. Aliasing: none."""
-    if l1 != 0 or l2 != 0:
-        add_slope(net.w + at, l1, l2, g, P)
-    if gradient == NULL:
-        apply_update(net, update, at, g, 1, decay)
-    else:
-        memcpy(gradient + flat, g, wide * sizeof(real))
+            use_gradient(net, op.b + j * P, of_beta, 1, op.bias_l1, op.bias_l2, op.bias_decay, update, gradient,
+                         op.flat_b + j * P, 0, wide)

@@ -5,9 +5,17 @@ cdef enum:
     ROWS_OF_PAGES = 64  # rows of a plain matrix that are packed at a time: each may lie on a page of its own
 
 
-cdef void pack_vector(const Net *net, const real *flat, real *packed, long id, long n) noexcept nogil:
-    """Shapes: flat (n_params,), packed (net.packed,), this thread's share.
-    Layout: the flat vector of the plan into panels; padding is left as it is.
+cdef inline void move_part(real *packed, real *flat, long columns, bint pack) noexcept nogil:
+    """Shapes: at most P of `columns` numbers, to packed if `pack`, or from there. Aliasing: none."""
+    if pack:
+        copy_part(packed, flat, columns)
+    else:
+        copy_part(flat, packed, columns)
+
+
+cdef void move_vector(const Net *net, real *packed, real *flat, bint pack, long id, long n) noexcept nogil:
+    """Shapes: flat (n_params,), packed (net.packed,), this thread's share, to packed if `pack`, or from there.
+    Layout: the flat vector of the plan, and panels; padding is left as it is.
     Aliasing: none."""
     cdef long i, part, parts, k, j
     cdef const Op *op
@@ -17,36 +25,14 @@ cdef void pack_vector(const Net *net, const real *flat, real *packed, long id, l
         for part in range(share(parts, id, n), share(parts, id + 1, n)):
             for j in range(panels(op.n_out)):
                 for k in range(part * ROWS_OF_PAGES, smaller(op.w_rows, (part + 1) * ROWS_OF_PAGES)):
-                    copy_part(packed + op.w + (j * op.w_rows + k) * P, flat + op.flat_w + k * op.n_out + j * P,
-                              op.n_out - j * P)
-        if id > 0:
-            continue
-        if op.flat_b >= 0:
-            memcpy(packed + op.b, flat + op.flat_b, op.n_out * sizeof(real))
-        for k in range(2 if op.flat_moving >= 0 else 0):
-            memcpy(packed + op.moving + k * op.moving_jump, flat + op.flat_moving + k * op.n_out,
-                   op.n_out * sizeof(real))
-
-
-cdef void unpack_vector(const Net *net, const real *packed, real *flat, long id, long n) noexcept nogil:
-    """Shapes, layout: the inverse of pack_vector. Aliasing: none."""
-    cdef long i, part, parts, k, j
-    cdef const Op *op
-    for i in range(net.n_ops):
-        op = &net.ops[i]
-        parts = blocks(op.w_rows, ROWS_OF_PAGES) if op.source < 0 else 0
-        for part in range(share(parts, id, n), share(parts, id + 1, n)):
-            for j in range(panels(op.n_out)):
-                for k in range(part * ROWS_OF_PAGES, smaller(op.w_rows, (part + 1) * ROWS_OF_PAGES)):
-                    copy_part(flat + op.flat_w + k * op.n_out + j * P, packed + op.w + (j * op.w_rows + k) * P,
-                              op.n_out - j * P)
-        if id > 0:
-            continue
-        if op.flat_b >= 0:
-            memcpy(flat + op.flat_b, packed + op.b, op.n_out * sizeof(real))
-        for k in range(2 if op.flat_moving >= 0 else 0):
-            memcpy(flat + op.flat_moving + k * op.n_out, packed + op.moving + k * op.moving_jump,
-                   op.n_out * sizeof(real))
+                    move_part(packed + op.w + (j * op.w_rows + k) * P, flat + op.flat_w + k * op.n_out + j * P,
+                              op.n_out - j * P, pack)
+        for j in range(panels(op.n_out) if id == 0 else 0):
+            if op.flat_b >= 0:
+                move_part(packed + op.b + j * P, flat + op.flat_b + j * P, op.n_out - j * P, pack)
+            for k in range(2 if op.flat_moving >= 0 else 0):
+                move_part(packed + op.moving + k * op.moving_jump + j * P, flat + op.flat_moving + k * op.n_out + j * P,
+                          op.n_out - j * P, pack)
 
 
 cdef void fill(real *out, long n, real value) noexcept nogil:
@@ -96,7 +82,8 @@ cdef inline long data_row(const Data *data, long i) noexcept nogil:
     return i if data.order == NULL else data.order[i]
 
 
-cdef inline void scatter_row(const uint8_t *x8, const real *xr, real scale, long width, long ld, real *out) noexcept nogil:
+cdef inline void scatter_row(const uint8_t *x8, const real *xr, real scale, long width, long ld,
+                             real *out) noexcept nogil:
     """Shapes: one row of `width`, as uint8 times scale or as real; out [width / P][ld][P], a row of every panel.
     Aliasing: none."""
     if xr != NULL:

@@ -101,18 +101,18 @@ static void join_bytes(const part_t *in, real scale, real *out) {
     }
 }
 
-/* A block of a left factor into that of its transpose, or a block of a right factor. Shapes: `parts` parts.
-   Aliasing: none. */
+/* A block of a left factor, or of a right one, into that of its transpose. Shapes: `parts` parts. Aliasing: out may be
+   in. */
 static void turn_block(const part_t *in, int parts, part_t *out) {
-    real pairs[2 * TILE / 2];
+    bits pairs[2][LANES];
     for (; parts > 0; parts--, in += PART, out += PART) {
-        for (int half = 0; half < 2; half++) {
-            for (int r = 0; r < LANES; r++) {
-                const bits a = load_bits(in + r * P), b = load_bits(in + TILE + r * P);
-                *(bits *)(pairs + r * LANES) = half ? (a >> 16) | (b & UPPER) : (a & ~UPPER) | (b << 16);
-            }
-            transpose_square(pairs, LANES, LANES, LANES, (real *)(out + half * TILE), LANES);
+        for (int r = 0; r < LANES; r++) {
+            const bits a = load_bits(in + r * P), b = load_bits(in + TILE + r * P);
+            pairs[0][r] = (a & ~UPPER) | (b << 16);
+            pairs[1][r] = (a >> 16) | (b & UPPER);
         }
+        for (int half = 0; half < 2; half++)
+            transpose_square((const real *)pairs[half], LANES, LANES, LANES, (real *)(out + half * TILE), LANES);
     }
 }
 
@@ -169,13 +169,10 @@ INLINE void blocks_body(const int tall, const int wide, const int thin, long dep
     if (tall && wide) _tile_stored(3, c + LANES * P + LANES, P * sizeof(real));
 }
 
-/* Shapes: a (rows, depth * P), b (depth * P, columns), c (P, P) = a b, of which rows x columns count; others
-   are written or not.
-   Layout: a and b blocks of parts, a thin or not, c a panel.
-   Aliasing: none. */
+/* c = a b, for at most P rows and columns. */
 static __attribute__((noinline)) void sum_blocks(long rows, long columns, int thin, long depth, const part_t *a,
                                                  const part_t *b, real *c) {
-#define BLOCKS_CASE(tall, wide)                                       \
+#define BLOCKS_CASE(tall, wide)                           \
     if (thin) blocks_body(tall, wide, 1, depth, a, b, c); \
     else blocks_body(tall, wide, 0, depth, a, b, c);
     if (rows > LANES && columns > LANES) { BLOCKS_CASE(1, 1) }
@@ -184,32 +181,27 @@ static __attribute__((noinline)) void sum_blocks(long rows, long columns, int th
     else { BLOCKS_CASE(0, 0) }
 }
 
-/* Shapes: c (rows, columns), at most P x P, times scale, to out, or added there. Returns 0 if the sums are not finite:
-   they may be wrong then. Layout: c a panel, rows of out are `step` apart. Aliasing: c may be out. */
-static int write_block(const real *c, long rows, long columns, real scale, real *out, long step,
-                       int add) {
+/* Shapes: a (rows, depth * P), b (depth * P, columns), out (rows, columns) = scale a b, or added there, with at most P
+   rows and columns. Returns 0 if the sums are not finite: they may be wrong then.
+   Layout: a and b blocks of parts, a thin or not; rows of out are `step` apart.
+   Aliasing: none. */
+static int multiply_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real scale,
+                           real *out, long step, int add) {
     const __mmask16 first = lanes_below(columns), second = lanes_below(columns - LANES);
+    real sums[P * P] __attribute__((aligned(64)));
+    const real *c = sums;
     vec low = {0}, high = {0};
+    sum_blocks(rows, columns, thin, depth, a, b, sums);
     for (long r = 0; r < rows; r++, c += P, out += step) {
-        vec a = (vec)_mm512_maskz_loadu_ps(first, c) * scale, b = (vec)_mm512_maskz_loadu_ps(second, c + LANES) * scale;
-        if (add) {
-            a += (vec)_mm512_maskz_loadu_ps(first, out);
-            b += (vec)_mm512_maskz_loadu_ps(second, out + LANES);
-        }
-        low += a * 0; /* zero, or NaN */
-        high += b * 0;
-        _mm512_mask_storeu_ps(out, first, (__m512)a);
-        _mm512_mask_storeu_ps(out + LANES, second, (__m512)b);
+        vec left = load_some(c, columns) * scale, right = load_some(c + LANES, columns - LANES) * scale;
+        if (add) left += load_some(out, columns), right += load_some(out + LANES, columns - LANES);
+        low += left * 0; /* zero, or NaN */
+        high += right * 0;
+        _mm512_mask_storeu_ps(out, first, (__m512)left);
+        _mm512_mask_storeu_ps(out + LANES, second, (__m512)right);
     }
     low += high;
     return _mm512_cmp_ps_mask((__m512)low, (__m512)low, _CMP_UNORD_Q) == 0;
-}
-
-/* Both: c = scale a b. */
-static int multiply_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real scale,
-                           real *c) {
-    sum_blocks(rows, columns, thin, depth, a, b, c);
-    return write_block(c, rows, columns, scale, c, P, 0);
 }
 
 #else /* never called */
@@ -218,11 +210,8 @@ static void split_right(const real *b, long step, long rows, long wide, part_t *
 static void split_bytes(const uint8_t *row, long width, part_t *out) {}
 static void join_bytes(const part_t *in, real scale, real *out) {}
 static void turn_block(const part_t *in, int parts, part_t *out) {}
-static void sum_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real *c) {}
-static int write_block(const real *c, long rows, long columns, real scale, real *out, long step,
-                       int add) { return 0; }
 static int multiply_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real scale,
-                           real *c) { return 0; }
+                           real *out, long step, int add) { return 0; }
 #define matrix_unit_on()
 #define matrix_unit_off()
 #endif

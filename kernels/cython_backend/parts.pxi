@@ -6,7 +6,18 @@
 #   dz_parts   dZ, right   [n_out / P][rows / P]    weight gradient
 #   dzt_parts  dZ', right  [rows / P][n_out / P]    input gradient, or NULL
 #
-# The weights, which change with each step, are split by who needs them.
+# The weights, which change with each step, are split by who needs them. Of the first layer's inputs each thread may
+# have copies of its own, see own_parts.
+
+
+cdef inline part_t *x_block(const Op *op, long p, long k, long id) noexcept nogil:
+    """Block (p, k) of an operation's inputs, as thread id has them."""
+    return op.x_parts + id * op.own_parts + (p * panels(op.n_in) + k) * (PART if op.thin else PARTS_BLOCK)
+
+
+cdef inline part_t *xt_block(const Op *op, long k, long p, long id) noexcept nogil:
+    """Block (k, p) of their transpose."""
+    return op.xt_parts + id * op.own_parts + (k * op.row_blocks + p) * (PART if op.thin else PARTS_BLOCK)
 
 
 cdef void transpose_part(const real *a, long step, long rows, real *out) noexcept nogil:
@@ -24,14 +35,13 @@ cdef void split_inputs(Op *op, const real *x, long step, long jump, long j0, lon
     """Rows r0..r1 of panels j0..j1 of an operation's inputs, and their transpose if `turned`.
     Shapes: x (m, n_in). Layout: rows of x are `step` apart, its panels `jump`; r0 is a multiple of P.
     Aliasing: none."""
-    cdef part_t *block
     cdef long j, p
     for p in range(r0 // P, blocks(r1, P)):  # the rows of a plain matrix are read as they lie
         for j in range(j0, j1):
-            block = op.x_parts + id * op.own_parts + (p * panels(op.n_in) + j) * PARTS_BLOCK
-            split_left(x + j * jump + p * P * step, step, smaller(P, r1 - p * P), smaller(P, op.n_in - j * P), block)
+            split_left(x + j * jump + p * P * step, step, smaller(P, r1 - p * P), smaller(P, op.n_in - j * P),
+                       x_block(op, p, j, id))
             if turned:
-                turn_block(block, 3, op.xt_parts + id * op.own_parts + (j * op.row_blocks + p) * PARTS_BLOCK)
+                turn_block(x_block(op, p, j, id), 3, xt_block(op, j, p, id))
 
 
 cdef void split_gradients(Op *op, long j, long r0, long r1) noexcept nogil:
@@ -50,23 +60,23 @@ cdef void gather_parts(Op *op, const Data *data, long start, long r0, long r1, l
                        long id) noexcept nogil:
     """What split_inputs does for its rows and panels, with the bytes of the batch that begins at `start`. There is no
     need to have them as numbers as well."""
-    cdef const uint8_t *row[2][P]  # of this block of rows, and of the next one
-    cdef long b, i, j, p, deep = panels(op.n_in), end = blocks(r1, P)
+    cdef const uint8_t *row[P]
+    cdef const uint8_t *following[P]  # of the next block of rows, which are fetched while this one's are split
     cdef part_t *block
-    for p in range(r0 // P - 1, end):
-        for b in range(P):
-            i = smaller((p + 1) * P + b, r1 - 1)
-            row[0][b] = row[1][b]
-            row[1][b] = data.x8 + data_row(data, start + i) * op.n_in
-            if p < r0 // P:
-                fetch(<const char *> (row[1][b] + j0 * P), smaller(op.n_in, j1 * P) - j0 * P)
-        for j in range(j0, j1 if p >= r0 // P else j0):  # blocks of one row after the other would drive each other out
-            block = op.x_parts + id * op.own_parts + (p * deep + j) * PART
-            for b in range(P):
-                if p * P + b < r1:
-                    fetch(<const char *> (row[1][b] + j * P), 1)
-                    split_bytes(row[0][b] + j * P, smaller(P, op.n_in - j * P), block + b * P)
-                else:
-                    memset(block + b * P, 0, P * sizeof(part_t))
+    cdef long b, j, p, rows, high = smaller(P, r1 - r0), wide = smaller(op.n_in, j1 * P) - j0 * P
+    for b in range(high):
+        following[b] = data.x8 + data_row(data, start + r0 + b) * op.n_in
+        fetch(<const char *> (following[b] + j0 * P), wide)
+    for p in range(r0 // P, blocks(r1, P)):
+        rows = smaller(P, r1 - p * P)
+        for b in range(rows):
+            row[b] = following[b]
+            following[b] = data.x8 + data_row(data, start + smaller((p + 1) * P + b, r1 - 1)) * op.n_in
+        for j in range(j0, j1):  # blocks of one row after the other would drive each other out
+            block = x_block(op, p, j, id)
+            for b in range(rows):
+                fetch(<const char *> (following[b] + j * P), 1)
+                split_bytes(row[b] + j * P, smaller(P, op.n_in - j * P), block + b * P)
+            memset(block + rows * P, 0, (P - rows) * P * sizeof(part_t))
             if turned:
-                turn_block(block, 1, op.xt_parts + id * op.own_parts + (j * op.row_blocks + p) * PART)
+                turn_block(block, 1, xt_block(op, j, p, id))

@@ -12,45 +12,10 @@ cdef void pack_rows(const real *a, long rows, long width, long j0, long j1, real
                 copy_part(out + (j * rows + r) * P, a + r * width + j * P, width - j * P)
 
 
-cdef struct Factor:
+cdef struct Factor:   # of a product
     const real *data
-    long width    # of the matrix as it is stored
-    bint turned   # whether it is the transpose of what is stored
-    const real *end
-
-
-cdef Factor factor(const real *data, long rows, long columns, bint turned):
-    """A factor of `rows` and `columns`. Layout: stored row by row, or the transpose of what is."""
-    cdef Factor f
-    f.data, f.width, f.turned = data, rows if turned else columns, turned
-    f.end = f.data + rows * columns
-    return f
-
-
-cdef void pack_part(const Factor *f, long r, long c, long rows, long wide, real *out) noexcept nogil:
-    """Shapes: out (rows, P): rows r.. and columns c.. of a factor, of which `wide` count, at most P; `rows` any number.
-    Aliasing: none."""
-    cdef const real *a = f.data + (c * f.width + r if f.turned else r * f.width + c)
-    cdef const real *square
-    cdef long i, s, t, keep, deep
-    if not f.turned:
-        for i in range(rows):
-            fetch(<const char *> (a + P), P * sizeof(real))  # of the next panel: each row may be on another page
-            # A row that is too short goes on with the next one: that is quicker than to stop, and does not matter.
-            copy_part(out + i * P, a, P if a + P <= f.end else wide)
-            a += f.width
-        return
-    for t in range(blocks(rows, LANES)):
-        keep = smaller(LANES, rows - t * LANES)
-        for s in range(blocks(wide, LANES)):
-            deep = smaller(LANES, wide - s * LANES)
-            square = a + s * LANES * f.width + t * LANES
-            if square + (deep - 1) * f.width + LANES <= f.end:
-                transpose_square(square, f.width, deep, P, out + t * LANES * P + s * LANES, keep)
-            else:
-                for i in range(keep * deep):
-                    out[(t * LANES + i // deep) * P + s * LANES + i % deep] = square[i % deep * f.width + i // deep]
-
+    long step         # how far the rows of the matrix are apart as it is stored
+    bint turned       # whether it is the transpose of what is stored
 
 cdef struct Product:
     Factor a
@@ -61,8 +26,8 @@ cdef struct Product:
     long n
     bint by_blocks
     long together     # rows that are never cut between threads
-    long rows         # of a stretch: of A that stays in the second-level cache
-    long depth        # and of the summed index
+    long rows         # of a stretch of A that stays in the second-level cache,
+    long depth        # and terms
     long across       # panels of B beside it
     char *own         # scratch of every thread: left factor, right factor, sums
     size_t own_size
@@ -72,110 +37,104 @@ cdef struct Product:
     barrier_t barrier
 
 
+cdef inline const real *element(const Factor *f, long r, long c) noexcept nogil:
+    return f.data + (c * f.step + r if f.turned else r * f.step + c)
+
+
+cdef void pack_block(const Factor *f, long r, long c, long rows, long wide, real *out) noexcept nogil:
+    """Shapes: out (P, P): a block of a factor, its `rows` rows from r on and `wide` columns from c on. Layout: a panel.
+    Aliasing: none."""
+    cdef real stored[P * P]
+    cdef const real *a = element(f, r, c)
+    cdef real *to = &stored[0] if f.turned else out
+    cdef long i
+    for i in range(wide if f.turned else rows):
+        copy_part(to + i * P, a + i * f.step, rows if f.turned else wide)
+    if f.turned:
+        transpose_part(stored, P, wide, out)
+
+
+cdef void split_block(const Factor *f, long r, long c, long rows, long wide, bint left, part_t *out) noexcept nogil:
+    """The same block in parts, of a left or a right factor. Aliasing: none."""
+    cdef const real *next = element(f, r if left else r + P, c + P if left else c)
+    cdef long i
+    for i in range(P):  # each row may be on a page of its own
+        fetch(<const char *> (next + i * f.step), P * sizeof(real))
+    if f.turned:
+        rows, wide = wide, rows
+    if left:
+        split_left(element(f, r, c), f.step, rows, wide, out)
+    else:
+        split_right(element(f, r, c), f.step, rows, wide, out)
+    if f.turned:
+        turn_block(out, 3, out)
+
+
 cdef void float_block(const Product *p, long r, long c) noexcept nogil:
     """A block of the product in float32."""
     cdef real left[P * P]
     cdef real right[P * P]
     cdef real block[P * P]
-    cdef long part, k, t, i, depth, rows = smaller(P, p.m - r), wide = smaller(P, p.n - c)
-    for part in range(panels(p.k)):
-        k = part * P
-        depth = smaller(P, p.k - k)
-        pack_part(&p.a, r, k, rows, depth, left)
-        pack_part(&p.b, k, c, depth, wide, right)
-        for t in range(blocks(rows, MR)):
-            i = t * MR
-            tile_natural(smaller(MR, rows - i), vectors(wide), depth, left + i * P, P, P, right, block + i * P, k > 0)
+    cdef long t, i, depth, rows = smaller(P, p.m - r), wide = smaller(P, p.n - c)
+    for t in range(panels(p.k)):
+        depth = smaller(P, p.k - t * P)
+        pack_block(&p.a, r, t * P, rows, depth, left)
+        pack_block(&p.b, t * P, c, depth, wide, right)
+        tiles_natural(rows, vectors(wide), depth, left, P, P, right, block, t > 0)
     for i in range(rows):
         copy_part(p.out + (r + i) * p.n + c, block + i * P, wide)
 
 
-cdef void split_factor(const Factor *f, long r, long c, long rows, long wide, bint left, part_t *out) noexcept nogil:
-    """A block of a factor, rows x wide, into a block of parts of a left or a right factor. Aliasing: none."""
-    cdef real turned[P * P]
-    cdef const real *block = f.data + r * f.width + c
-    cdef long step = f.width
-    if f.turned:
-        pack_part(f, r, c, rows, wide, turned)
-        block, step = turned, P
-    if left:
-        split_left(block, step, rows, wide, out)
-    else:
-        split_right(block, step, rows, wide, out)
-
-
-cdef void fetch_block(const Factor *f, long r, long c) noexcept nogil:
-    """Asks for a block of a factor: the hardware foresees none whose rows are on pages of their own."""
-    cdef const real *a = f.data + (c * f.width + r if f.turned else r * f.width + c)
-    cdef long i
-    for i in range(P):
-        fetch(<const char *> (a + i * f.width), P * sizeof(real))
-
-
-cdef void panels_by_blocks(Product *p, long r0, long r1, long k, long depth, long j0, long j1, const part_t *left,
+cdef void panels_by_blocks(const Product *p, long r0, long r1, long k, long depth, long j0, long j1, const part_t *left,
                            part_t *right) noexcept nogil:
-    """The part of rows r0..r1 and panels j0..j1 of the product that `depth` terms from k on make."""
-    cdef real c[2][P * P]
+    """Rows r0..r1 of panels j0..j1 of the product: what `depth` terms from k on add."""
+    cdef long t, i, j, deep = panels(depth)
     cdef bint finite
-    cdef long t, i, j, q, deep = panels(depth), wide = j1 - j0, last = panels(r1 - r0) * wide
     for t in range(deep):
-        for j in range(wide):
-            fetch_block(&p.b, k + (t + 1) * P, (j0 + j) * P)
-            split_factor(&p.b, k + t * P, (j0 + j) * P, smaller(P, depth - t * P), smaller(P, p.n - (j0 + j) * P),
-                         False, right + (j * deep + t) * PARTS_BLOCK)
-    for q in range(last + 1):
-        if q < last:
-            i = q // wide
-            j = q % wide
-            sum_blocks(r1 - r0 - i * P, p.n - (j0 + j) * P, False, deep, left + i * deep * PARTS_BLOCK,
-                       right + j * deep * PARTS_BLOCK, c[q % 2])
-        if q > 0:  # one late: what has just been written would have to be waited for
-            i = r0 + (q - 1) // wide * P
-            j = (j0 + (q - 1) % wide) * P
-            finite = write_block(c[(q - 1) % 2], smaller(P, r1 - i), p.n - j, 1, p.out + i * p.n + j, p.n, k > 0)
+        for j in range(j0, j1):
+            split_block(&p.b, k + t * P, j * P, smaller(P, depth - t * P), smaller(P, p.n - j * P), False,
+                        right + ((j - j0) * deep + t) * PARTS_BLOCK)
+    for t in range(panels(r1 - r0)):
+        i = r0 + t * P
+        for j in range(j0, j1):
+            finite = multiply_blocks(smaller(P, r1 - i), smaller(P, p.n - j * P), False, deep,
+                                     left + t * deep * PARTS_BLOCK, right + (j - j0) * deep * PARTS_BLOCK, 1,
+                                     p.out + i * p.n + j * P, p.n, k > 0)
             if k + depth == p.k and not finite:
-                float_block(p, i, j)
+                float_block(p, i, j * P)
 
 
-cdef void panels_by_tiles(Product *p, long r0, long r1, long j0, long j1, const real *left, real *right,
+cdef void panels_by_tiles(const Product *p, long r0, long r1, long j0, long j1, const real *left, real *right,
                           real *c) noexcept nogil:
-    """Rows r0..r1 and panels j0..j1 of the product.
-    Layout: left (k, r1 - r0) in panels if A is turned, right panels of K_BLOCK rows, c panels. Aliasing: none."""
-    cdef long t, k, i, j, depth, rows, m = r1 - r0
-    for t in range(blocks(p.k, K_BLOCK)):
-        k = t * K_BLOCK
-        depth = smaller(K_BLOCK, p.k - k)
-        for j in range(j0, j1):
-            pack_part(&p.b, k, j * P, depth, smaller(P, p.n - j * P), right + (j - j0) * K_BLOCK * P)
-        for j in range(j0, j1):
-            i = 0
-            while i < m:
-                if p.a.turned:
-                    rows = smaller(MR, smaller(m - i, P - i % P))
-                    tile_transposed(rows, vectors(p.n - j * P), depth, left + (i // P * p.k + k) * P + i % P,
-                                    right + (j - j0) * K_BLOCK * P, c + ((j - j0) * m + i) * P, k > 0)
-                else:
-                    rows = smaller(MR, m - i)
-                    tile_natural(rows, vectors(p.n - j * P), depth, p.a.data + (r0 + i) * p.k + k, p.k, P,
-                                 right + (j - j0) * K_BLOCK * P, c + ((j - j0) * m + i) * P, k > 0)
-                i += rows
-    for i in range(m):
-        for j in range(j0, j1):
-            copy_part(p.out + (r0 + i) * p.n + j * P, c + ((j - j0) * m + i) * P, p.n - j * P)
+    """Rows r0..r1 of panels j0..j1 of the product. Shapes: right (k, P), c (r1 - r0, P).
+    Layout: panels; left the stored rows of A in panels if A is turned. Aliasing: none."""
+    cdef long t, i, j, q, m = r1 - r0, wide
+    for j in range(j0, j1):
+        wide = smaller(P, p.n - j * P)
+        for t in range(panels(p.k)):
+            pack_block(&p.b, t * P, j * P, smaller(P, p.k - t * P), wide, right + t * P * P)
+        if p.a.turned:
+            for t in range(blocks(p.k, K_BLOCK)):
+                for q in range(panels(m)):
+                    tiles_transposed(smaller(P, m - q * P), vectors(wide), smaller(K_BLOCK, p.k - t * K_BLOCK),
+                                     left + (q * p.k + t * K_BLOCK) * P, right + t * K_BLOCK * P, c + q * P * P, t > 0)
+        else:
+            rows_product(p.a.data + r0 * p.k, p.k, P, 0, m, right, p.k, vectors(wide), c)
+        for i in range(m):
+            copy_part(p.out + (r0 + i) * p.n + j * P, c + i * P, wide)
 
 
 cdef void prepare_left(Product *p, long r0, long r1, long k, long depth, char *out) noexcept nogil:
     """Rows r0..r1 of A and `depth` terms from k on, in parts, or in panels if A is turned. Aliasing: none."""
-    cdef long i, q, rows = r1 - r0
+    cdef long i, t, deep = panels(depth)
     if p.by_blocks:
-        for i in range(panels(rows)):
-            for q in range(panels(depth)):
-                fetch_block(&p.a, r0 + i * P, k + (q + 1) * P)
-                split_factor(&p.a, r0 + i * P, k + q * P, smaller(P, rows - i * P), smaller(P, depth - q * P), True,
-                             <part_t *> out + (i * panels(depth) + q) * PARTS_BLOCK)
+        for i in range(panels(r1 - r0)):
+            for t in range(deep):
+                split_block(&p.a, r0 + i * P, k + t * P, smaller(P, r1 - r0 - i * P), smaller(P, depth - t * P), True,
+                            <part_t *> out + (i * deep + t) * PARTS_BLOCK)
     elif p.a.turned:
         i = r0 // P
-        pack_rows(p.a.data, p.k, p.m, i, i + panels(rows), <real *> out - i * p.k * P)
+        pack_rows(p.a.data, p.k, p.m, i, i + panels(r1 - r0), <real *> out - i * p.k * P)
 
 
 cdef void product_task(void *argument, long id, long threads) noexcept nogil:
@@ -184,7 +143,7 @@ cdef void product_task(void *argument, long id, long threads) noexcept nogil:
     cdef fp_state old = begin_kernels()
     cdef char *left = p.own + id * p.own_size
     cdef char *right = left + p.left_size
-    cdef long s, t, r, k, depth, groups, parts, part, mine, r0 = 0, r1 = 0, low, high, j0, j1, across = panels(p.n)
+    cdef long s, t, r, k, depth, groups, parts, mine, low, high, j0, j1, r0 = 0, r1 = 0, across = panels(p.n)
     for s in range(blocks(p.m, p.rows)):
         r = s * p.rows
         groups = blocks(smaller(p.rows, p.m - r), p.together)
@@ -196,16 +155,15 @@ cdef void product_task(void *argument, long id, long threads) noexcept nogil:
             if t > 0:
                 barrier_wait(&p.barrier, threads)  # what comes is added to the sums so far
             next_phase(p.shares, id)
-            while take_jobs(p.shares, across * parts, across, 2, id, threads, &low, &high):
-                part = low // across
-                if part != mine:
-                    mine = part
-                    r0 = r + groups * part // parts * p.together
-                    r1 = smaller(p.m, r + groups * (part + 1) // parts * p.together)
+            while take_jobs(p.shares, parts * across, across, 2, id, threads, &low, &high):
+                if low // across != mine:
+                    mine = low // across
+                    r0 = r + share(groups, mine, parts) * p.together
+                    r1 = smaller(p.m, r + share(groups, mine + 1, parts) * p.together)
                     prepare_left(p, r0, r1, k, depth, left)
                 while low < high:
-                    j0 = low - part * across
-                    j1 = smaller(j0 + p.across, high - part * across)
+                    j0 = low % across
+                    j1 = smaller(j0 + p.across, j0 + high - low)
                     if p.by_blocks:
                         panels_by_blocks(p, r0, r1, k, depth, j0, j1, <part_t *> left, <part_t *> right)
                     else:
@@ -215,27 +173,10 @@ cdef void product_task(void *argument, long id, long threads) noexcept nogil:
     end_kernels(old)
 
 
-cdef class Buffer:
-    """Memory that the next call uses again: fresh pages would cost more than a small product."""
-
-    cdef char *memory
-    cdef size_t size
-
-    def __cinit__(self, size_t size):
-        self.memory = <char *> aligned(size)
-        self.size = size
-        if self.memory == NULL:
-            raise MemoryError(f"no memory for {size} bytes")
-
-    def __dealloc__(self):
-        free(self.memory)
-
-
-_spare = []  # the last buffer given back
+_spare = []  # the last call's scratch: fresh pages would cost more than a small product
 
 cdef enum:
     ROWS_OF_SUMS = 256  # whose sums stay in the second-level cache
-    PANELS_OF_SUMS = 4
 
 
 cdef long stretch(long whole, long most, long unit) noexcept nogil:
@@ -255,47 +196,35 @@ cdef real *data_of(array) except NULL:
 def gemm(uintptr_t pool, a, b, out, long m, long k, long n, bint trans_a, bint trans_b, long threads):
     """out (m, n) = op(a) (m, k) op(b) (k, n)."""
     cdef Product p
-    cdef char *base = NULL
-    cdef size_t used, one = sizeof(real), part = PARTS_BLOCK * sizeof(part_t)
-    cdef Buffer buffer = None
+    cdef size_t size, one = sizeof(real), part = PARTS_BLOCK * sizeof(part_t)
+    cdef long most
     memset(&p, 0, sizeof(p))
-    p.a, p.b, p.out = factor(data_of(a), m, k, trans_a), factor(data_of(b), k, n, trans_b), data_of(out)
-    p.m, p.k, p.n = m, k, n
+    p.a, p.b = Factor(data_of(a), m if trans_a else k, trans_a), Factor(data_of(b), k if trans_b else n, trans_b)
+    p.out, p.m, p.k, p.n = data_of(out), m, k, n
     if min(m, k, n) == 0:
         memset(p.out, 0, m * n * one)
         return
+    if m * k * n <= WORTH_A_THREAD:
+        threads = 1
     p.by_blocks = (MATRIX_UNIT and min(m, k, n) >= LEAST_ROWS
                    and 4 * panels(k) * P * panels(n) * P <= 5 * k * n)  # a fourth more for padding is enough
     p.together = P if p.by_blocks or trans_a else ROWS_TOGETHER
     p.depth = stretch(k, L2_BLOCK // (part * min(panels(m), 8)) * P, P) if p.by_blocks else k
-    if p.by_blocks:  # eight or more blocks of rows for each of B that is split
-        p.rows = stretch(m, L2_BLOCK // (part * panels(p.depth)) * P, P)
-        p.across = min(panels(n), max(1, L2_BLOCK // 2 // (part * panels(p.depth))))
-        p.left_size = panels(p.rows) * panels(p.depth) * part
-        p.right_size = p.across * panels(p.depth) * part
-        p.own_size = p.left_size + p.right_size
-    else:
-        p.rows = stretch(m, min(ROWS_OF_SUMS, L2_BLOCK // (k * one)), p.together)
-        p.across = min(panels(n), PANELS_OF_SUMS)
-        p.left_size = panels(p.rows) * k * P * one if trans_a else 0
-        p.right_size = p.across * K_BLOCK * P * one
-        p.own_size = p.left_size + p.right_size + p.across * p.rows * P * one
-    while True:
-        used = 0
-        p.own = <char *> carve(&used, base, threads * p.own_size)
-        p.shares = <share_t *> carve(&used, base, threads * sizeof(share_t))
-        if base != NULL:
-            break
-        try:
-            buffer = _spare.pop()
-        except IndexError:
-            pass
-        if buffer is None or buffer.size < used:
-            buffer = Buffer(used)
-        base = buffer.memory
+    most = L2_BLOCK // (part * panels(p.depth)) * P if p.by_blocks else min(ROWS_OF_SUMS, L2_BLOCK // (k * one))
+    p.rows = stretch(m, most, p.together)
+    p.across = min(panels(n), max(1, L2_BLOCK // 2 // (part * panels(p.depth))))
+    p.right_size = panels(p.depth) * (p.across * part if p.by_blocks else P * P * one)
+    p.left_size = panels(p.rows) * (panels(p.depth) * part if p.by_blocks else k * P * one if trans_a else 0)
+    p.own_size = p.left_size + p.right_size + p.rows * P * one
+    size = threads * (p.own_size + sizeof(share_t)) + 64
+    buffer = _spare.pop() if _spare else bytearray()
+    if len(buffer) < size:
+        buffer = bytearray(size)
+    p.own = <char *> ((<uintptr_t> <char *> buffer + 63) & ~<uintptr_t> 63)
+    p.shares = <share_t *> (p.own + threads * p.own_size)
     memset(p.shares, 0, threads * sizeof(share_t))
     with nogil:
-        (<pool_run_t> pool)(product_task, &p, threads if m * k * n > WORTH_A_THREAD else 1)
+        (<pool_run_t> pool)(product_task, &p, threads)
     _spare[:] = [buffer]
 
 

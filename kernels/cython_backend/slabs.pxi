@@ -16,11 +16,8 @@ cdef inline bint slabs_now(const Op *op, long n) noexcept nogil:
 
 cdef void slab_block(const Op *op, const real *x, long q, long j, long r0, long r1, real *c) noexcept nogil:
     """Block (q, j) of dW for rows r0..r1. Shapes: x (m, n_in), c (P, P). Layout: panels. Aliasing: none."""
-    cdef long i = 0, rows = smaller(P, op.n_in - q * P)
-    while i < rows:
-        tile_transposed(smaller(MR, rows - i), vectors(op.n_out - j * P), r1 - r0, x + (q * op.ld + r0) * P + i,
-                        op.dz + (j * op.ld + r0) * P, c + i * P, False)
-        i += MR
+    tiles_transposed(smaller(P, op.n_in - q * P), vectors(op.n_out - j * P), r1 - r0, x + (q * op.ld + r0) * P,
+                     op.dz + (j * op.ld + r0) * P, c, False)
 
 
 cdef inline real *slab_part(const Net *net, const Op *op, long slab, long at) noexcept nogil:

@@ -48,34 +48,25 @@ cdef const real *begin_batch(Net *net, const Data *data, long i, long start, lon
     before. `shared`: whether the inputs are there in full, or just this thread's rows or, if it shares out the columns
     of an operation by blocks, panels."""
     cdef Op *op = &net.ops[i]
-    cdef real *x = net.x + id * net.x_size
-    cdef long r0 = row_share(net, m, id, n), r1 = row_share(net, m, id + 1, n), j0 = 0, j1 = panels(op.n_in)
-    shared[0] = own_batch(op, m, training, n)
-    if shared[0]:
-        if start > 0 and not own_batch(op, net.capacity, training, n):  # others still read theirs in thread 0's copy
-            barrier_wait(&net.barrier, n)
-        gather_inputs(net, data, op.n_in, start, 0, m, j0, j1, x)
-        barrier_wait(&net.barrier, n)
-        return x
-    if op.own_parts > 0:
-        shared[0] = True
-        if op.thin:
-            gather_parts(op, data, start, 0, m, j0, j1, training, id)
-        else:
-            gather_inputs(net, data, op.n_in, start, 0, m, j0, j1, x)
-            split_inputs(op, x, P, net.ld * P, j0, j1, 0, m, training, id)
-        barrier_wait(&net.barrier, n)
-        return x
-    barrier_wait(&net.barrier, n)
-    if blocks_now(op, m, training) and in_columns(op, m, training, n):
-        r0, r1, j0, j1 = 0, m, share(j1, id, n), share(j1, id + 1, n)
-    if op.thin and blocks_now(op, m, training):
+    cdef bint own = own_batch(op, m, training, n), by_blocks = blocks_now(op, m, training)
+    cdef real *x = net.x + (id * net.x_size if own else 0)
+    cdef long r0 = 0, r1 = m, j0 = 0, j1 = panels(op.n_in)
+    if not own or (start > 0 and not own_batch(op, net.capacity, training, n)):
+        barrier_wait(&net.barrier, n)  # others still read what is in the one copy, which is thread 0's own
+    if not own and by_blocks and in_columns(op, m, training, n):
+        j0, j1 = share(j1, id, n), share(j1, id + 1, n)
+    elif not own:
+        r0, r1 = row_share(net, m, id, n), row_share(net, m, id + 1, n)
+    if by_blocks and op.thin:
         gather_parts(op, data, start, r0, r1, j0, j1, training, id)
-        return net.x
-    gather_inputs(net, data, op.n_in, start, r0, r1, j0, j1, net.x)
-    if blocks_now(op, m, training):
-        split_inputs(op, net.x, P, net.ld * P, j0, j1, r0, r1, training, 0)
-    return net.x
+    else:
+        gather_inputs(net, data, op.n_in, start, r0, r1, j0, j1, x)
+        if by_blocks:
+            split_inputs(op, x, P, net.ld * P, j0, j1, r0, r1, training, id)
+    if own:
+        barrier_wait(&net.barrier, n)
+    shared[0] = own
+    return x
 
 
 cdef bint forward_op(Net *net, long i, const real *x, long step, long jump, long m, bint training, bint shared, long id,
@@ -133,12 +124,17 @@ cdef void backward_rows(Op *op, long r0, long r1) noexcept nogil:
         finish_backward(op, j, r0, r1)
 
 
+cdef inline bint reads_columns(const Op *op) noexcept nogil:
+    """Whether a thread needs other threads' rows of an operation's dZ for that of the one below."""
+    return op.code == BATCH_NORM or (op.code == DENSE and not op.by_rows)
+
+
 cdef bint backward_op(Net *net, long i, long m, long id, long n) noexcept nogil:
     """From dZ of operation i to dZ of the one below. Returns whether that is complete, or just this thread's rows."""
     cdef Op *op = &net.ops[i]
     cdef Op *below = &net.ops[i - 1]
     cdef long j, r0 = row_share(net, m, id, n), r1 = row_share(net, m, id + 1, n)
-    cdef bint shared = op.code == BATCH_NORM or (op.code == DENSE and not op.by_rows)
+    cdef bint shared = reads_columns(op)
     if op.code == BATCH_NORM:
         column_gradients(net, op, below, below.y, m, id, n)
         barrier_wait(&net.barrier, n)
@@ -191,11 +187,6 @@ cdef void total_rows(const Net *net, long m, double *sums) noexcept nogil:
     for i in range(net.n_metrics):
         for b in range(m):
             sums[1 + i] += net.row_metric[i * net.capacity + b]
-
-
-cdef inline bint reads_columns(const Op *op) noexcept nogil:
-    """Whether a thread needs other threads' rows of an operation's dZ for that of the one below."""
-    return op.code == BATCH_NORM or (op.code == DENSE and not op.by_rows)
 
 
 cdef void use_weight_gradient(Call *call, long i, const real *x, long m, const Update *update, long id,
@@ -279,8 +270,8 @@ cdef void train_task(void *argument, long id, long n) noexcept nogil:
     cdef long k, m
     for k in range(call.n_batches):
         m = smaller(call.batch, call.rows - k * call.batch)
-        if id == 0:
-            begin_step(net, call.seed, call.step + k, m)  # nobody has read the last ones since the weight gradients began
+        if id == 0:  # nobody has read the last ones since the weight gradients began
+            begin_step(net, call.seed, call.step + k, m)
         update = prepare_update(net, call.rates[k], call.step + k + 1)
         if not run_batch(call, k * call.batch, m, &update, call.sums + k * (1 + net.n_metrics), id, n):
             break

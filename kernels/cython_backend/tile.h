@@ -150,4 +150,17 @@ static __attribute__((noinline)) void tile_transposed(long mr, int nv, long kc, 
     tile_any(1, P, 0, mr, nv, kc, a, b, c, accumulate);
 }
 
+/* One tile after the other. Shapes: c rows x P; else as tile_natural. */
+static inline void tiles_natural(long rows, int nv, long kc, const real *a, long step, long jump, const real *b,
+                                 real *c, int accumulate) {
+    for (; rows > 0; rows -= MR, a += MR * step, c += MR * P)
+        tile_natural(rows < MR ? rows : MR, nv, kc, a, step, jump, b, c, accumulate);
+}
+
+/* Shapes: c rows x P, rows at most P; else as tile_transposed. */
+static inline void tiles_transposed(long rows, int nv, long kc, const real *a, const real *b, real *c, int accumulate) {
+    for (; rows > 0; rows -= MR, a += MR, c += MR * P)
+        tile_transposed(rows < MR ? rows : MR, nv, kc, a, b, c, accumulate);
+}
+
 #endif

@@ -94,9 +94,24 @@ cdef void apply_update(Net *net, const Update *update, long at, real *g, long ro
             adamax_vector(w + i * LANES, m + i * LANES, v + i * LANES, g + i * LANES, rate, c1, c2, epsilon)
     elif code == NADAM:
         for i in range(n // LANES):
-            nadam_vector(w + i * LANES, m + i * LANES, v + i * LANES, g + i * LANES, rate, update.ahead, c1, c2, epsilon)
+            nadam_vector(w + i * LANES, m + i * LANES, v + i * LANES, g + i * LANES, rate, update.ahead, c1, c2,
+                         epsilon)
     elif code == LION:
         for i in range(n):
             s = m[i] * c1 + g[i] * (1 - c1)
             m[i] = m[i] * c2 + g[i] * (1 - c2)
             w[i] -= rate if s > 0 else (-rate if s < 0 else s)
+
+
+cdef void use_gradient(Net *net, long at, real *g, long rows, real l1, real l2, double decay, const Update *update,
+                       real *gradient, long flat, long step, long wide) noexcept nogil:
+    """Shapes: g (rows, P), the gradient by the parameters packed at `at`, without penalties: to update them, or, if
+    `gradient` is given, to be written there, (rows, wide) from `flat` on. Layout: rows `step` apart. Aliasing: none."""
+    cdef long r
+    if l1 != 0 or l2 != 0:
+        add_slope(net.w + at, l1, l2, g, rows * P)
+    if gradient == NULL:
+        apply_update(net, update, at, g, rows, decay)
+    else:
+        for r in range(rows):
+            memcpy(gradient + flat + r * step, g + r * P, wide * sizeof(real))
