@@ -183,15 +183,15 @@ static __attribute__((noinline)) void sum_blocks(long rows, long columns, int th
 
 /* Shapes: a (rows, depth * P), b (depth * P, columns), out (rows, columns) = scale a b, or added there, with at most P
    rows and columns. Returns 0 if the sums are not finite: they may be wrong then.
-   Layout: a and b blocks of parts, a thin or not; rows of out are `step` apart.
+   Layout: a and b blocks of parts, a thin or not; rows of out are `step` apart, and if that is P there is room for P.
    Aliasing: none. */
 static int multiply_blocks(long rows, long columns, int thin, long depth, const part_t *a, const part_t *b, real scale,
                            real *out, long step, int add) {
     const __mmask16 first = lanes_below(columns), second = lanes_below(columns - LANES);
     real sums[P * P] __attribute__((aligned(64)));
-    const real *c = sums;
+    real *c = step == P && !add ? out : sums; /* in a panel of its own the sum needs no other place */
     vec low = {0}, high = {0};
-    sum_blocks(rows, columns, thin, depth, a, b, sums);
+    sum_blocks(rows, columns, thin, depth, a, b, c);
     for (long r = 0; r < rows; r++, c += P, out += step) {
         vec left = load_some(c, columns) * scale, right = load_some(c + LANES, columns - LANES) * scale;
         if (add) left += load_some(out, columns), right += load_some(out + LANES, columns - LANES);
