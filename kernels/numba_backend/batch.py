@@ -12,9 +12,10 @@ import numpy as np
 from ..plan import BATCH_NORM, DENSE
 from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, prefetch, value_of, view
-from .layout import BLOCK_PARTS, CACHE_LINE, COPIES, INT32, LEAST_ROWS, SIDE, SLABS, UINT8
+from .layout import BLOCK_PARTS, CACHE_LINE, COPIES, INT32, LEAST_ROWS, PART, SIDE, SLABS, UINT8
 from .matmul import blocks, share
-from .microkernel import read_vector, vector_size
+from .matrix_unit import split_bytes
+from .microkernel import read_vector, turn, vector_size
 from .processor import ROWS, VECTORS
 from .threads import barrier
 
@@ -176,13 +177,50 @@ def gather(like, job, op, start, rows, high, team):
     """
     outlined()
     first, last = (0, rows) if gathers_all(job, op, team) else own_rows(job, rows, team)
-    scale = 1.0 if is_thin(job, op, job.first, rows) else job.input_scale
     place, panel = gathered(like, job, op, team), op.panel_in
     for i in range(first, last):
         if i + AHEAD < last:
             _fetch_row(job, op.n_in, start + i + AHEAD)
         row = _row_number(job, start + i)
-        _read_row(like, job.x, job.x_kind, scale, row, op.n_in, at(place, i * panel), panel, high * panel)
+        _read_row(like, job.x, job.x_kind, job.input_scale, row, op.n_in, at(place, i * panel), panel, high * panel)
+
+
+@inline
+def _block_of_row(job, op, start, i, rows, j):
+    """Block j of row i of the batch that begins at `start`; of the last one, behind that."""
+    return at(pointer(BYTE, job.x), _row_number(job, start + min(i, rows - 1)) * op.n_in + j * SIDE)
+
+
+@routine
+def gather_parts(like, job, op, start, rows, team):
+    """Rows `start`.. of the order, which are bytes, as the matrix unit takes them; and their transpose where gradients
+    follow. All blocks, or this thread's share; see `has_own_parts`.
+
+    Shapes: x (any, n_in).
+    Layout: x contiguous; blocks by rows, see `matrix_unit`.
+    Aliasing: none.
+    """
+    outlined()
+    scratch, crossed, half = pointer(like, job.scratch), private(like, job, team)[0], SIDE // 2
+    across, down, to = blocks(op.n_in, SIDE), blocks(rows, SIDE), own_parts(job, job.first, team)
+    first, last = (0, across * down) if has_own_parts(job, op) else share(across * down, team)
+    for task in range(first, last):
+        i, j = task // across, task % across
+        columns, out = min(SIDE, op.n_in - j * SIDE), at(scratch, job.parts + to + task * PART)
+        for k in range(half):
+            r = i * SIDE + k
+            split_bytes(
+                _block_of_row(job, op, start, r, rows, j), columns if r < rows else 0,
+                _block_of_row(job, op, start, r + half, rows, j), columns if r + half < rows else 0,
+                at(out, k * half), at(crossed, k * half),
+            )  # fmt: skip
+            # The next block of rows will come this way as well.
+            prefetch(_block_of_row(job, op, start, r + SIDE, rows, j))
+            prefetch(_block_of_row(job, op, start, r + SIDE + half, rows, j))
+        if job.mode <= LOSS_GRAD:
+            turned = at(scratch, op.x_parts + to + (j * down + i) * PART)
+            for tile in range(0, PART, PART // 2):
+                turn(at(crossed, tile), half, at(turned, tile), half)
 
 
 @routine

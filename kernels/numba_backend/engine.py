@@ -5,7 +5,7 @@ What is to be done stands in a record (`layout.JOB`), as a mode and as the addre
 
 import numpy as np
 
-from .batch import EVALUATE, FORWARD, LOSS_GRAD, TRAIN, UPDATE, gathered, wait
+from .batch import EVALUATE, FORWARD, LOSS_GRAD, TRAIN, UPDATE, gathered, is_thin, wait
 from .cache import Entry, routine
 from .intrinsics import FLUSH, call, float_state, outlined, set_float_state, value_of
 from .matmul import blocks
@@ -23,7 +23,10 @@ def run(like, job, ops, team):
         high = (blocks(rows, job.row_step) | 1) * job.row_step  # see layout.panel_height
         x = gathered(like, job, ops[job.first], team)
         if job.mode != UPDATE:
-            call(job.gather, (like, job, ops[job.first], start, rows, high, team))
+            if is_thin(job, ops[job.first], job.first, rows):
+                call(job.gather_parts, (like, job, ops[job.first], start, rows, team))
+            else:
+                call(job.gather, (like, job, ops[job.first], start, rows, high, team))
             call(job.forward, (like, job, ops, x, rows, high, now, team))
             if job.mode != FORWARD:
                 call(job.loss, (like, job, ops[job.last], start, rows, high, team))

@@ -74,8 +74,7 @@ def split_inputs(like, job, op, number, x, rows, high, team):
     outlined()
     scratch, panel, lanes = pointer(like, job.scratch), op.panel_in, vector_size(like)
     block = private(like, job, team)[0]
-    across, down, thin = blocks(op.n_in, SIDE), blocks(rows, SIDE), is_thin(job, op, number, rows)
-    size = PART if thin else BLOCK_PARTS
+    across, down = blocks(op.n_in, SIDE), blocks(rows, SIDE)
     own = number == job.first and has_own_parts(job, op)
     first, last = (0, across * down) if own else share(across * down, team)
     to = own_parts(job, number, team)
@@ -83,12 +82,13 @@ def split_inputs(like, job, op, number, x, rows, high, team):
         i, j = task // across, task % across
         columns, height = min(SIDE, op.n_in - j * SIDE), min(SIDE, rows - i * SIDE)
         a = at(x, (j * high + i * SIDE) * panel)
-        split_left(a, panel, 0, height, columns, thin, 0, at(scratch, job.parts + to + task * size))
+        split_left(a, panel, 0, height, columns, 0, at(scratch, job.parts + to + task * BLOCK_PARTS))
         if job.mode <= LOSS_GRAD:
             for r in range(0, height, lanes):
                 for c in range(0, columns, lanes):
                     turn(at(a, r * panel + c), panel, at(block, c * SIDE + r), SIDE)
-            split_left(block, SIDE, 0, columns, height, thin, 0, at(scratch, op.x_parts + to + (j * down + i) * size))
+            turned = at(scratch, op.x_parts + to + (j * down + i) * BLOCK_PARTS)
+            split_left(block, SIDE, 0, columns, height, 0, turned)
 
 
 @inline
@@ -102,9 +102,10 @@ def _multiply_tiles(like, job, op, number, x, rows, high, step, team):
     size, height = ROWS, tall(op.n_in, job.itemsize)
     room, own = private_parts(like, job, team), own_parts(job, number, team)
     if in_parts:
-        call(job.split_inputs, (like, job, op, number, x, rows, high, team))
-        if number != job.first or not has_own_parts(job, op):
-            wait(job, team)
+        if not thin:
+            call(job.split_inputs, (like, job, op, number, x, rows, high, team))
+            if number != job.first or not has_own_parts(job, op):
+                wait(job, team)
         size, height = SIDE, tall_parts(op.n_in)
     for top in range(0, rows, height):
         below = min(rows, top + height)

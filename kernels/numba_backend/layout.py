@@ -50,7 +50,7 @@ def _record(integers, reals, *others):
 
 # Routines that a job may need: fields of the record by the same names hold their addresses; see `link`.
 ROUTINES = """
-    gather forward multiply rowwise_forward drop_rows noise_rows loss loss_row output output_activation
+    gather gather_parts forward multiply rowwise_forward drop_rows noise_rows loss loss_row output output_activation
     rows_backward rowwise_backward finish_backward backward input_gradients weight_gradients apply decay_weights
     activate_row add_activities sum_penalties total_penalty add_slope sum_squares clip_factor clip_values constrain
     add_tied refresh_tied normalize hand_down_norm norm_weights multiply_parts split_inputs split_panel split_rows
@@ -104,7 +104,7 @@ DEPTH = 1024
 # share.
 SLABS, BY_ROWS = 4, 1 << 15
 # Room for the parts of the inputs, in float32 numbers, up to which each thread has its own; see `batch.has_own_parts`.
-OWN_PARTS = 3 << 17
+OWN_PARTS = 3 << 20
 # Blocks of the matrix unit: rows and columns, and float32 numbers of room that a part and all three parts take.
 SIDE, PART, BLOCK_PARTS = 32, 32 * 32 // 2, 3 * 32 * 32 // 2
 # Weights of a layer that the matrix unit is not used for, and rows of a batch from which on it is.

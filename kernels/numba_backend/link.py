@@ -44,7 +44,7 @@ def link(workspace, mode):
         needed |= {"gather": batch.gather, "forward": forward_pass.forward, "multiply": matmul.multiply}
         if (ops["x_parts"] >= 0).any():
             needed |= {"split_inputs": forward_pass.split_inputs, "split_panel": matrix_unit.split_panel}
-            needed["multiply_parts"] = matrix_unit.multiply_parts
+            needed |= {"multiply_parts": matrix_unit.multiply_parts, "gather_parts": batch.gather_parts}
         if ops["rowwise"].any():
             needed["rowwise_forward"] = forward_pass.rowwise_forward
         if normalizing:

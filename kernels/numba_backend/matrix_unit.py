@@ -24,10 +24,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .cache import inline, jit, routine
-from .intrinsics import I32, I64, at, call, outlined, view
+from .cache import jit, routine
+from .intrinsics import I32, I64, at, call, outlined
 from .layout import BLOCK_PARTS, PART, SIDE
 from .matmul import blocks
+from .microkernel import spread
 from .processor import LANES, MATRIX_UNIT, ROWS
 
 _TILE = PART // 2
@@ -86,37 +87,83 @@ def end_tiles(typingctx):
     return types.none(), generate
 
 
-def _splitting(parts):
-    @intrinsic
-    def split(typingctx, low, n_low, high, n_high, out):
-        """Two vectors, of which the first n_low and n_high numbers count, into parts, a pair in each lane."""
+@intrinsic
+def _split_pair(typingctx, low, n_low, high, n_high, out):
+    """Two vectors, of which the first n_low and n_high numbers count, into parts, a pair in each lane."""
 
-        def generate(context, builder, signature, args):
-            low, n_low, high, n_high, out = args
-            zeros = ir.Constant(_VECTOR, None)
-            kept = ir.Constant(_BITS, [0xFFFF0000] * LANES)
+    def generate(context, builder, signature, args):
+        low, n_low, high, n_high, out = args
+        zeros = ir.Constant(_VECTOR, None)
+        kept = ir.Constant(_BITS, [0xFFFF0000] * LANES)
+        rest = [
+            builder.select(_below(builder, n), builder.load(_vector(builder, p), align=4), zeros)
+            for p, n in ((low, n_low), (high, n_high))
+        ]
+        for part in range(3):
+            half = ir.Constant(_BITS, [0x8000 if part < 2 else 0] * LANES)  # the third part is all that is left
+            a, b = (builder.add(builder.bitcast(x, _BITS), half) for x in rest)
+            pair = builder.or_(builder.lshr(a, ir.Constant(_BITS, [16] * LANES)), builder.and_(b, kept))
+            place = builder.bitcast(builder.gep(out, [I64(part * PART)]), _BITS.as_pointer())
+            builder.store(pair, place, align=4)
             rest = [
-                builder.select(_below(builder, n), builder.load(_vector(builder, p), align=4), zeros)
-                for p, n in ((low, n_low), (high, n_high))
+                builder.fsub(x, builder.bitcast(builder.and_(bits, kept), _VECTOR))
+                for x, bits in zip(rest, (a, b), strict=True)
             ]
-            for part in range(parts):
-                half = ir.Constant(_BITS, [0x8000 if part < 2 else 0] * LANES)  # the third part is all that is left
-                a, b = (builder.add(builder.bitcast(x, _BITS), half) for x in rest)
-                pair = builder.or_(builder.lshr(a, ir.Constant(_BITS, [16] * LANES)), builder.and_(b, kept))
-                place = builder.bitcast(builder.gep(out, [I64(part * PART)]), _BITS.as_pointer())
-                builder.store(pair, place, align=4)
-                rest = [
-                    builder.fsub(x, builder.bitcast(builder.and_(bits, kept), _VECTOR))
-                    for x, bits in zip(rest, (a, b), strict=True)
-                ]
-            return context.get_dummy_value()
+        return context.get_dummy_value()
 
-        return types.none(low, types.int64, high, types.int64, out), generate
-
-    return split
+    return types.none(low, types.int64, high, types.int64, out), generate
 
 
-_split_pair, _round_pair = _splitting(3), _splitting(1)
+def _read_bytes(builder, p, n):
+    """Two vectors from 32 bytes, of which the first n are read, and the others are zeros."""
+    kind, zeros = ir.VectorType(I8, SIDE), ir.Constant(ir.VectorType(I8, SIDE), None)
+    inside = builder.icmp_signed("<", ir.Constant(kind, list(range(SIDE))), spread(builder, builder.trunc(n, I8), SIDE))
+    place = builder.bitcast(p, kind.as_pointer())
+    kinds = [place.type, I32, inside.type, kind]
+    load = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, kinds), f"llvm.masked.load.v{SIDE}i8.p0"
+    )
+    numbers = builder.call(load, [place, I32(1), inside, zeros])
+    halves = [ir.Constant(_BITS, list(range(start, start + LANES))) for start in (0, LANES)]
+    return [builder.uitofp(builder.shuffle_vector(numbers, zeros, half), _VECTOR) for half in halves]
+
+
+@intrinsic
+def split_bytes(typingctx, first, n_first, second, n_second, out, crossed):
+    """Rows r and r + 16 of a block of a thin left factor, from bytes of which the first n_first and n_second are there.
+
+    Rows of `out` are those of the block. In rows of `crossed` the pairs are what the two rows have in a column: in one
+    of the first 16 columns, and a tile further on of the others. Both tiles turned are the transpose of the block.
+    """
+
+    def generate(context, builder, signature, args):
+        first, n_first, second, n_second, out, crossed = args
+        (a, b), (c, d) = _read_bytes(builder, first, n_first), _read_bytes(builder, second, n_second)
+        for low, high, p, start in ((a, b, out, 0), (c, d, out, _TILE), (a, c, crossed, 0), (b, d, crossed, _TILE)):
+            pair = builder.lshr(builder.bitcast(low, _BITS), ir.Constant(_BITS, [16] * LANES))
+            pair = builder.or_(pair, builder.bitcast(high, _BITS))
+            builder.store(pair, builder.bitcast(builder.gep(p, [I64(start)]), _BITS.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.none(first, index, second, index, out, crossed), generate
+
+
+@intrinsic
+def _join_bytes(typingctx, row, scale, out):
+    """A row of a block of a thin left factor as numbers, times scale."""
+
+    def generate(context, builder, signature, args):
+        row, scale, out = args
+        pair = builder.load(builder.bitcast(row, _BITS.as_pointer()), align=4)
+        low = builder.shl(pair, ir.Constant(_BITS, [16] * LANES))
+        high = builder.and_(pair, ir.Constant(_BITS, [0xFFFF0000] * LANES))
+        for start, bits in ((0, low), (LANES, high)):
+            numbers = builder.fmul(builder.bitcast(bits, _VECTOR), spread(builder, scale, LANES))
+            builder.store(numbers, _vector(builder, builder.gep(out, [I64(start)])), align=4)
+        return context.get_dummy_value()
+
+    return types.none(row, scale, out), generate
 
 
 @intrinsic
@@ -182,9 +229,7 @@ def _finish(typingctx, c, step, rows, columns, scale, s):
 
     def generate(context, builder, signature, args):
         c, step, rows, columns, scale, s = args
-        scale = builder.shuffle_vector(
-            *[builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scale, I32(0))] * 2, ir.Constant(_BITS, None)
-        )
+        scale = spread(builder, scale, LANES)
         exponent = ir.Constant(_BITS, [0x7F800000] * LANES)
         found = cgutils.alloca_once_value(builder, I16(0))
         with cgutils.for_range(builder, builder.sdiv(builder.add(columns, I64(LANES - 1)), I64(LANES))) as part:
@@ -206,8 +251,8 @@ def _finish(typingctx, c, step, rows, columns, scale, s):
 
 
 @jit
-def split_left(a, step, first, last, columns, thin, apart, out):
-    """Rows first..last of 32 columns of a left factor into parts; into one if `thin`, as whole numbers up to 255 are.
+def split_left(a, step, first, last, columns, apart, out):
+    """Rows first..last of 32 columns of a left factor into parts.
 
     Shapes: a (rows, 32), of which `columns` count.
     Layout: rows of a are `step` apart, blocks of 32 rows in `out` are `apart`.
@@ -217,16 +262,13 @@ def split_left(a, step, first, last, columns, thin, apart, out):
     second = LANES if columns > LANES else 0  # nothing is read behind a panel of one vector
     for r in range(first, last):
         p, place = at(a, r * step), at(out, r // SIDE * apart + r % SIDE * LANES)
-        if thin:
-            _round_pair(p, columns, at(p, second), columns - LANES, place)
-        else:
-            _split_pair(p, columns, at(p, second), columns - LANES, place)
+        _split_pair(p, columns, at(p, second), columns - LANES, place)
 
 
 @routine
 def split_rows(a, step, first, last, columns, apart, p):
     """`split_left` for other routines."""
-    split_left(a, step, first, last, columns, 0, apart, p)
+    split_left(a, step, first, last, columns, apart, p)
 
 
 @routine
@@ -254,13 +296,6 @@ def split_panel(b, width, depth, p):
                 _split_pair(low, LANES if rest > 0 else 0, high, LANES if rest > LANES else 0, at(out, i * LANES))
 
 
-@inline
-def _scale(source, n, scale, place):
-    numbers, scaled = view(source, n), view(place, n)
-    for k in range(n):
-        scaled[k] = scale * numbers[k]
-
-
 @routine
 def multiply_parts(job, thin, scale, p, x, a, row, step, chunk, jump, rows, b, width, columns, depth, s, c, spare):
     """C = S + scale A B for one panel of B and of C, of which `columns` count: `matmul.multiply` with both factors in
@@ -268,7 +303,8 @@ def multiply_parts(job, thin, scale, p, x, a, row, step, chunk, jump, rows, b, w
 
     Shapes: A (rows, depth), B (depth, 32), S (32,), C (rows, 32), of which whole tiles of 16 rows are written; p and x
     are the parts of A and of B, `spare` is room for a block and a panel.
-    Layout: A by strides as for `microkernel.tile`, its parts by rows of blocks; all else contiguous.
+    Layout: A by strides as for `microkernel.tile`, or, if `thin`, in its part alone; parts by rows of blocks; all else
+    contiguous.
     Aliasing: none.
     """
     outlined()
@@ -277,11 +313,13 @@ def multiply_parts(job, thin, scale, p, x, a, row, step, chunk, jump, rows, b, w
         high, a_parts, out = min(SIDE, rows - i), at(p, i // SIDE * count * size), at(c, i * width)
         _sum_blocks(count, a_parts, x, thin != 0, high > LANES, columns > LANES, out, width)
         if not _finish(out, width, high, columns, scale, s):
-            exact = b
             if thin:
-                exact = at(spare, (SIDE + ROWS) * SIDE)
-                _scale(b, depth * width, scale, exact)
-            call(job.multiply, (at(a, i * row), row, step, chunk, jump, high, exact, width, depth, s, spare))
+                numbers = at(spare, (SIDE + ROWS) * SIDE)
+                for k in range(count * SIDE):
+                    _join_bytes(at(a_parts, k * LANES), scale, at(numbers, k * SIDE))
+                call(job.multiply, (numbers, SIDE, 1, SIDE, SIDE * SIDE, high, b, width, depth, s, spare))
+            else:
+                call(job.multiply, (at(a, i * row), row, step, chunk, jump, high, b, width, depth, s, spare))
             _replace(out, spare, high * width)
 
 

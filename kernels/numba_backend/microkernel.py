@@ -47,7 +47,7 @@ def panel(n, lanes):
     return best * lanes
 
 
-def _spread(builder, number, count):
+def spread(builder, number, count):
     """A vector of `count` times the same number."""
     vector = ir.Constant(ir.VectorType(number.type, count), ir.Undefined)
     one = builder.insert_element(vector, number, I32(0))
@@ -82,7 +82,7 @@ def read_vector(typingctx, source, factor, out):
             builder.bitcast(source, packed.as_pointer()), align=signature.args[0].dtype.bitwidth // 8
         )
         if signature.args[0].dtype == types.uint8:
-            numbers = builder.fmul(builder.uitofp(numbers, vector), _spread(builder, factor, count))
+            numbers = builder.fmul(builder.uitofp(numbers, vector), spread(builder, factor, count))
         builder.store(numbers, builder.bitcast(out, vector.as_pointer()), align=real.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -160,13 +160,13 @@ def _generate_tile(builder, real, count, height, vectors, depth, a, rows, row, s
         a, b, *sums = carried
         columns = [load(b, I64(v * count)) for v in range(vectors)]
         for r in range(height):
-            spread = _spread(builder, builder.load(builder.gep(a, [starts[r]])), count)
+            number = spread(builder, builder.load(builder.gep(a, [starts[r]])), count)
             for v in range(vectors):
                 k = r * vectors + v
                 if FMA:
-                    sums[k] = builder.call(fma, [spread, columns[v], sums[k]])
+                    sums[k] = builder.call(fma, [number, columns[v], sums[k]])
                 else:
-                    sums[k] = builder.fadd(builder.fmul(spread, columns[v]), sums[k])
+                    sums[k] = builder.fadd(builder.fmul(number, columns[v]), sums[k])
         return I64(1), [builder.gep(a, [step]), builder.gep(b, [I64(width)]), *sums]
 
     def one_chunk(left, carried):

@@ -92,7 +92,7 @@ def product_parts(like, job, ops, team):
                     rows, columns = min(SIDE, bottom - r), min(SIDE, deep - d)
                     pack(at(a, r * a_row + (start + d) * a_step), a_row, a_step, rows, columns, SIDE, 0, block)
                     place = ((r - top) // SIDE * depth + d // SIDE) * BLOCK_PARTS
-                    split_left(block, SIDE, 0, rows, columns, 0, 0, at(left, place))
+                    split_left(block, SIDE, 0, rows, columns, 0, at(left, place))
             begin_jobs(shares, team)
             first, last = (0, panels) if by_rows else take_jobs(shares, panels, 1, 1, team)
             while first < last:
