@@ -22,6 +22,7 @@ from .microkernel import read_vector, turn, vector_size
 from .noise import disturb
 from .optimizers import CONSTANTS
 from .threads import begin_jobs, take_jobs
+from .weights import descends
 
 
 @routine
@@ -194,7 +195,9 @@ def _change_weights(like, job, ops, number, mode, x, constants, rows, high, team
     """The gradient of an operation's weights, if it has any, used as the mode says."""
     op = ops[number]
     inputs = at(pointer(like, job.scratch), ops[number - 1].y) if number > 0 else x
-    if op.code == DENSE:
+    if op.code == DENSE and descends(job, op, mode, rows):
+        call(job.descend, (like, job, op, inputs, constants, rows, high, team))
+    elif op.code == DENSE:
         call(job.weight_gradients, (like, job, ops, number, mode, inputs, constants, rows, high, team))
     elif op.code != ELEMENTWISE:
         call(job.norm_weights, (like, job, ops, number, mode, inputs, constants, rows, high, team))

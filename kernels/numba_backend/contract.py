@@ -1,6 +1,5 @@
 """The contract of `fastnn.kernels.backend` in terms of `engine.run`: fill in the record, call."""
 
-import ctypes
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,12 +13,12 @@ from .batch import output
 from .layout import (
     DEPTH,
     INT32,
-    JOB,
     OP,
     REAL,
     SHARE,
     SIDE,
     UINT8,
+    JobFields,
     aligned,
     by_parts,
     new_job,
@@ -44,9 +43,10 @@ _NO_OPS = np.zeros(1, OP)
 
 
 def _prepared(routine, dtype, job, ops, threads, wishes):
+    fields = JobFields.of(job)
     for name, value in wishes.items():
-        job[name] = value
-    job["threads"] = threads
+        setattr(fields, name, value)
+    fields.threads = threads
     args = dtype.type(0), routine.address(dtype), job, ops
     return engine.enter.function(dtype, (*args, 0)), threads, *args
 
@@ -70,9 +70,7 @@ def _numbers(workspace, rates, step):
 
 def _threads(workspace, rows):
     # Results are the same for any number, so this is free to choose.
-    ops = workspace.ops
-    work = 3 * rows * int(((ops["w_rows"] + 1) * ops["n_out"]).sum())
-    return max(1, min(workspace.threads, 1 + work // _WORK_PER_THREAD))
+    return max(1, min(workspace.threads, 1 + 3 * rows * workspace.weights // _WORK_PER_THREAD))
 
 
 def _data(x, y, weights):
@@ -188,7 +186,7 @@ class _Probe:
     call: tuple = ()
 
     def __post_init__(self):
-        self.matrices = (ctypes.c_int64 * 3).from_buffer(self.job, JOB.fields["out"][1])  # out, a, b
+        self.fields = JobFields.of(self.job)
 
 
 _spare = []  # the probe that ran last
@@ -233,7 +231,8 @@ def gemm(a, b, out, trans_a, trans_b, threads):
     if probe.kind != kind:
         _prepare_product(probe, *out.shape, a.shape[0 if trans_a else 1], trans_a, trans_b, a.dtype, threads)
         probe.kind = kind
-    probe.matrices[:] = address(out), address(a), address(b)
+    fields = probe.fields
+    fields.out, fields.a, fields.b = address(out), address(a), address(b)
     team(*probe.call)
     _spare[:] = [probe]
 

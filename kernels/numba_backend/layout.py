@@ -8,6 +8,7 @@ W and of each state vector; a bias is one row. A batch has its rows rounded up, 
 What stands in padding is arbitrary, and only padding is ever computed from it.
 """
 
+import ctypes
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,7 @@ ROUTINES = """
     activate_row add_activities sum_penalties total_penalty add_slope sum_squares clip_factor clip_values constrain
     add_tied refresh_tied normalize hand_down_norm norm_weights multiply_parts split_inputs split_panel split_rows
     input_gradients_parts input_gradients_rows slab_gradients add_up update
+    descend
 """
 
 # One record an operation. `panel_in` and `panel` are the widths of the panels of its inputs and of its outputs.
@@ -84,6 +86,18 @@ JOB = _record(
     "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
     ("meeting", np.int64, 16),
 )
+
+
+class JobFields(ctypes.Structure):
+    """The numbers of a JOB record, for a call to fill in: NumPy would take five times as long."""
+
+    _fields_ = [(n, ctypes.c_double if JOB[n] == np.float64 else ctypes.c_int64) for n in JOB.names if n != "meeting"]
+
+    @classmethod
+    def of(cls, job):
+        """Those of an array of one record."""
+        return cls.from_buffer(job.view(np.uint8))  # of a record NumPy would describe all fields
+
 
 REAL, UINT8, INT32 = range(3)
 # Up to so many threads gather the whole batch each for themselves: quicker than to fetch the others' part from their
@@ -290,6 +304,7 @@ class Workspace:
     metrics: np.ndarray
     shares: np.ndarray
     linked: set  # what its records have the addresses for; see `link`
+    weights: int  # of all operations, and biases
 
     def pack(self, params, state):
         """Flat vectors into the packed ones."""
@@ -370,4 +385,4 @@ def workspace(plan, batch_size, threads):
     for op in ops[ops["groups"] > 0]:
         params[op["w"] : op["w"] + op["moving_jump"]] = 1.0  # a gamma that is not there
     arrays = ops, job, params, state, room, row_sums, sums, gradient, copies, statistics, metrics, shares
-    return Workspace(plan, batch_size, threads, *arrays, set())
+    return Workspace(plan, batch_size, threads, *arrays, set(), int(((ops["w_rows"] + 1) * ops["n_out"]).sum()))

@@ -90,6 +90,8 @@ def link(workspace, mode):
             needed["norm_weights"] = normalization.norm_weights
     if mode in (TRAIN, UPDATE):
         needed["apply"] = optimizers.ROUTINES[OPTIMIZERS[plan.optimizer].name]
+        if job["sgd"]:
+            needed["descend"] = weights.descend
         if ops["kernel_decay"].any() or ops["bias_decay"].any():
             needed["decay_weights"] = optimizers.decay_weights
         if job["clip_norm"]:

@@ -123,11 +123,19 @@ def tile(typingctx, width, depth, a, rows, row, step, chunk, jump, b, start, sta
     return types.none(index, index, a, index, index, index, index, index, a, a, index, a), generate
 
 
+def _multiply_add(builder, a, b, c):
+    """a b + c of vectors, rounded once where the processor can."""
+    if not FMA:
+        return builder.fadd(builder.fmul(a, b), c)
+    kind = "f32" if a.type.count == LANES else "f64"
+    function = ir.FunctionType(a.type, [a.type] * 3)
+    return builder.call(
+        cgutils.get_or_insert_function(builder.module, function, f"llvm.fma.v{a.type.count}{kind}"), [a, b, c]
+    )
+
+
 def _generate_tile(builder, real, count, height, vectors, depth, a, rows, row, step, chunk, jump, b, start, apart, c):
     vector = ir.VectorType(real, count)
-    fma = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{count}{'f32' if count == LANES else 'f64'}"
-    )
     align = 4 if count == LANES else 8  # a number's, for the caller's matrices
     width = vectors * count
 
@@ -163,10 +171,7 @@ def _generate_tile(builder, real, count, height, vectors, depth, a, rows, row, s
             number = spread(builder, builder.load(builder.gep(a, [starts[r]])), count)
             for v in range(vectors):
                 k = r * vectors + v
-                if FMA:
-                    sums[k] = builder.call(fma, [number, columns[v], sums[k]])
-                else:
-                    sums[k] = builder.fadd(builder.fmul(number, columns[v]), sums[k])
+                sums[k] = _multiply_add(builder, number, columns[v], sums[k])
         return I64(1), [builder.gep(a, [step]), builder.gep(b, [I64(width)]), *sums]
 
     def one_chunk(left, carried):
@@ -181,6 +186,50 @@ def _generate_tile(builder, real, count, height, vectors, depth, a, rows, row, s
     for (r, v), total in zip(places, sums, strict=True):
         p = builder.gep(c, [I64(r * width + v * count)])
         builder.store(total, builder.bitcast(p, vector.as_pointer()), align=align)
+
+
+@intrinsic
+def add_outer(typingctx, width, count, a, step, depth, b, c):
+    """C += A B, a term of the product after the other: for a few terms, and a C that stays in the first-level cache.
+
+    Shapes: A (count, depth), B (depth, width), C (count, width); width is one of those of `panel`.
+    Layout: A(r, d) at r + d * step, B and C contiguous.
+    Aliasing: none.
+    """
+    real = a.dtype
+    size = lanes(real.bitwidth // 8)
+
+    def generate(context, builder, signature, args):
+        width, count, a, step, depth, b, c = args
+        number = context.get_value_type(real)
+        vector, align = ir.VectorType(number, size), real.bitwidth // 8
+        done = builder.append_basic_block("outer.done")
+        cases = [builder.append_basic_block(f"outer.{vectors}") for vectors in range(1, VECTORS + 1)]
+        switch = builder.switch(builder.sdiv(width, I64(size)), cases[0])
+
+        def place(p, i, v):
+            start = builder.add(builder.mul(i, width), I64(v * size))
+            return builder.bitcast(builder.gep(p, [start]), vector.as_pointer())
+
+        for vectors, case in enumerate(cases, 1):
+            if vectors > 1:
+                switch.add_case(I64(vectors), case)
+            builder.position_at_end(case)
+            with cgutils.for_range(builder, depth) as term:
+                line = [builder.load(place(b, term.index, v), align=align) for v in range(vectors)]
+                start = builder.mul(term.index, step)
+                with cgutils.for_range(builder, count) as row:
+                    factor = spread(builder, builder.load(builder.gep(a, [builder.add(start, row.index)])), size)
+                    for v, numbers in enumerate(line):
+                        p = place(c, row.index, v)
+                        total = builder.load(p, align=align)
+                        builder.store(_multiply_add(builder, factor, numbers, total), p, align=align)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.none(index, index, a, index, index, a, a), generate
 
 
 @intrinsic

@@ -21,7 +21,7 @@ from .cache import inline, routine
 from .intrinsics import at, call, cast, outlined, pointer, value_of, view
 from .layout import BLOCK_PARTS, PART, SIDE, SLABS
 from .matmul import blocks, share
-from .microkernel import tile
+from .microkernel import add_outer, tile
 from .optimizers import CONSTANTS
 from .processor import ROWS
 from .threads import begin_jobs, take_jobs
@@ -73,12 +73,62 @@ def slab_size(op):
 
 
 @inline
-def _add(piece, count, out):
-    """out += piece, but for the first piece, where count is 0."""
-    n = len(out)
-    piece = view(piece, n)
-    for k in range(n):
-        out[k] = out[k] + piece[k] if count else piece[k]
+def _sum_slabs(like, job, op, number, a, height, row, step, d, rows, spare, out, team):
+    """The gradients that all slabs have at `number` of theirs into out, in order."""
+    panel, n, count = op.panel, len(out), 0
+    for slab in range(SLABS):
+        start, end = own_rows(job, rows, (slab, SLABS))
+        if start == end:
+            continue
+        piece = at(pointer(like, job.scratch), op.slabs + slab * slab_size(op) + number)
+        if not has_whole_slabs(team):  # nobody has made it
+            piece, depth = spare, end - start
+            tile(
+                panel, depth, at(a, start * step), height, row, step, depth, 0, at(d, start * panel),
+                pointer(like, job.zeros), 0, piece,
+            )  # fmt: skip
+        numbers = view(piece, n)
+        for k in range(n):
+            out[k] = out[k] + numbers[k] if count else numbers[k]
+        count += 1
+
+
+@inline
+def descends(job, op, mode, rows):
+    """Whether `descend` is all that becomes of a gradient."""
+    plain = not op.penalized and job.clip_value == 0.0 and op.kernel_decay == 0.0 and op.bias_decay == 0.0
+    return mode == TRAIN and job.sgd and rows <= FEW and plain and op.x_parts < 0 and op.slabs < 0
+
+
+@routine
+def descend(like, job, op, x, constants, rows, high, team):
+    """Plain gradient descent from a few rows of a batch: W += X' (-rate D), and b as well.
+
+    Shapes, layout, aliasing: as for `weight_gradients`.
+    """
+    outlined()
+    scratch, params, shares = pointer(like, job.scratch), pointer(like, job.params), pointer(INDEX, job.shares)
+    panel, panel_in, size, rate = op.panel, op.panel_in, rows * op.panel, -view(constants, 1)[0]
+    spare = private(like, job, team)[1]
+    scaled = view(spare, size)
+    # A job is all of W for one panel of x; a bias is one more.
+    pieces = blocks(op.n_in, panel_in)
+    per_panel = pieces + 1 if op.flat_b >= 0 else pieces
+    jobs, least = per_panel * blocks(op.n_out, panel), min(LEAST, per_panel)
+    begin_jobs(shares, team)
+    first, last = take_jobs(shares, jobs, per_panel, least, team)
+    while first < last:
+        j, low = first // per_panel, first % per_panel
+        d = view(at(scratch, op.d + j * high * panel), size)
+        for k in range(size):
+            scaled[k] = rate * d[k]
+        for q in range(low, low + last - first):
+            a, step, k = at(x, q * high * panel_in), panel_in, q * panel_in
+            height, place = min(panel_in, op.n_in - k), op.w + (j * op.deep + k) * panel
+            if q == pieces:
+                a, step, height, place = at(constants, CONSTANTS - 1), np.int64(0), np.int64(1), op.b + j * panel
+            add_outer(panel, height, a, step, rows, spare, at(params, place))
+        first, last = take_jobs(shares, jobs, per_panel, least, team)
 
 
 @routine
@@ -91,7 +141,7 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
     """
     outlined()
     scratch, params = pointer(like, job.scratch), pointer(like, job.params)
-    block, spare = private(like, job, team)
+    block = private(like, job, team)[0]
     op, zeros, numbers = ops[number], pointer(like, job.zeros), view(constants, CONSTANTS)
     one, panel, panel_in = at(constants, CONSTANTS - 1), op.panel, op.panel_in
     deep, panels = op.deep, blocks(op.n_out, panel)
@@ -105,8 +155,6 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
     if mode == UPDATE and op.source >= 0:
         tiles = 0  # the kernel is another's
     per_panel = tiles + 1 if op.flat_b >= 0 else tiles
-    plain = not op.penalized and job.clip_value == 0.0 and op.kernel_decay == 0.0 and op.bias_decay == 0.0
-    direct = mode == TRAIN and job.sgd and rows <= FEW and plain and not in_parts and op.slabs < 0
     of_w, of_b = 1.0, 1.0
     if mode == UPDATE and job.clip_norm > 0.0:
         of_w = value_of(job.clip_factor, (job, ops, number, 0))
@@ -118,10 +166,6 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
         j, low = first // per_panel, first % per_panel
         end = low + last - first
         columns, d = min(panel, op.n_out - j * panel), at(scratch, op.d + j * high * panel)
-        if direct:
-            rate, scaled, given = -numbers[0], view(spare, rows * panel), view(d, rows * panel)
-            for k in range(rows * panel):
-                scaled[k] = rate * given[k]
         if in_parts and mode != UPDATE:
             call(job.split_panel, (d, panel, rows, room[0]))
         q, r = low // across, low % across * tallest
@@ -139,13 +183,6 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
                 q, r = q + 1, np.int64(0)
             gradient = job.tied_gradient if op.source >= 0 and not is_bias else job.gradient
             old, flat = at(params, place), at(pointer(like, gradient), start)
-            if direct:
-                # W += X^T (-rate D): no block in between, but for a tile that would write the rows of another.
-                whole = height == ROWS or is_bias
-                tile(panel, rows, a, height, row, step, rows, 0, spare, old, panel, old if whole else block)
-                if not whole:
-                    copy_block(block, panel, old, panel, height, panel)
-                continue
             size = height * panel
             w, g = view(old, size), view(block, size)
             if mode == UPDATE:
@@ -161,20 +198,8 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
                         a, row, step, rows, 0, height, d, panel, columns, rows, zeros, block, room[1],
                     ))  # fmt: skip
                 elif op.slabs >= 0:
-                    part, count = op.slabs + (place - op.w if not is_bias else (deep * panels + j) * panel), 0
-                    for slab in range(SLABS):
-                        begin, stop = own_rows(job, rows, (slab, SLABS))
-                        if begin == stop:
-                            continue
-                        piece = at(scratch, part + slab * slab_size(op))
-                        if not has_whole_slabs(team):  # nobody has made it
-                            piece = at(block, ROWS * panel)
-                            tile(
-                                panel, stop - begin, at(a, begin * step), height, row, step, stop - begin, 0,
-                                at(d, begin * panel), zeros, 0, piece,
-                            )  # fmt: skip
-                        _add(piece, count, g)
-                        count += 1
+                    part = (deep * panels + j) * panel if is_bias else place - op.w
+                    _sum_slabs(like, job, op, part, a, height, row, step, d, rows, at(block, ROWS * panel), g, team)
                 else:
                     tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
                 if op.penalized:
