@@ -34,6 +34,7 @@ CASES = {
     "counts": ("9 35 tanh 3 softplus", 45, 16, {"loss": "poisson", "metrics": ERRORS, **ADAM}),
     "angles": ("9 20 tanh 37", 45, 16, {"loss": "cosine_similarity", **ADAM}),
     "wide": ("40 64 tanh 100 sigmoid", 45, 16, ADAM),
+    "few rows, descent": ("70 35 tanh 3nb sigmoid 50", 13, 3, {"optimizer": "sgd"}),
     "inner softmax": ("5 8 softmax 33 3", 45, 16, {"loss": "mae", "metrics": ["mae"], **ADAM}),
 }
 # Big enough for a backend to share the work out, with odd sizes everywhere; the classifier of three layers twice.
