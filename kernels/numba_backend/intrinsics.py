@@ -126,16 +126,17 @@ def cast(typingctx, like, value):
     return like(like, value), generate
 
 
+def fetch_line(builder, p):
+    """What `prefetch` does, for other intrinsics."""
+    _call(builder, "llvm.prefetch.p0i8", ir.VoidType(), builder.bitcast(p, cgutils.voidptr_t), I32(0), I32(3), I32(1))
+
+
 @intrinsic
 def prefetch(typingctx, p):
     """Begin to fetch the cache line at `p`, which need not be one of ours."""
 
     def generate(context, builder, signature, args):
-        address = builder.bitcast(args[0], cgutils.voidptr_t)
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, I32, I32, I32]), "llvm.prefetch.p0i8"
-        )
-        builder.call(function, [address, I32(0), I32(3), I32(1)])
+        fetch_line(builder, args[0])
         return context.get_dummy_value()
 
     return types.none(p), generate

@@ -25,7 +25,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .cache import jit, routine
-from .intrinsics import I32, I64, at, call, outlined
+from .intrinsics import I32, I64, at, call, fetch_line, outlined
 from .layout import BLOCK_PARTS, PART, SIDE
 from .matmul import blocks
 from .microkernel import spread
@@ -210,8 +210,12 @@ def _generate_sum(builder, count, a, b, thin, rows, columns, c, step):
             builder.gep(p, [builder.mul(loop.index, I64(size))])
             for p, size in ((a, PART if thin else BLOCK_PARTS), (b, BLOCK_PARTS))
         ]
+        # With each product a part of what comes next is fetched: of B, and before it of an A that has three.
+        coming = [(p, BLOCK_PARTS + part * PART) for p in here[thin:] for part in range(3)]
         before = None, None
-        for parts in _ORDER_THIN if thin else _ORDER:
+        for parts, (p, start) in zip(_ORDER_THIN if thin else _ORDER, coming, strict=True):
+            for line in range(0, PART, 16):
+                fetch_line(builder, builder.gep(p, [I64(start + line)]))
             for p, part, old, first, halves in zip(here, parts, before, (4, 6), (rows, columns), strict=True):
                 if part != old:
                     load(first, halves, p, part)
