@@ -91,6 +91,7 @@ JOB = _record(
 class JobFields(ctypes.Structure):
     """The numbers of a JOB record, for a call to fill in: NumPy would take five times as long."""
 
+    __slots__ = ()  # no other names
     _fields_ = [(n, ctypes.c_double if JOB[n] == np.float64 else ctypes.c_int64) for n in JOB.names if n != "meeting"]
 
     @classmethod
