@@ -55,8 +55,7 @@ ROUTINES = """
     rows_backward rowwise_backward finish_backward backward input_gradients weight_gradients apply decay_weights
     activate_row add_activities sum_penalties total_penalty add_slope sum_squares clip_factor clip_values constrain
     add_tied refresh_tied normalize hand_down_norm norm_weights multiply_parts split_inputs split_panel split_rows
-    input_gradients_parts input_gradients_rows slab_gradients add_up update
-    descend
+    input_gradients_parts input_gradients_rows slab_gradients add_up update descend
 """
 
 # One record an operation. `panel_in` and `panel` are the widths of the panels of its inputs and of its outputs.
