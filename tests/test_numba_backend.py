@@ -67,7 +67,7 @@ entries = {{entry for module in modules for entry in vars(module).values() if is
 used = [entry.dispatcher for entry in entries if entry.dispatcher.overloads]
 print(*(sum(sum(count.values()) for count in (getattr(one.stats, name) for one in used))
         for name in ("cache_hits", "cache_misses")))
-print(*(one.__name__ for one in used))
+print(*(one.__name__ for one in used for _ in one.overloads))
 """
 
 
