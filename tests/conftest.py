@@ -11,7 +11,7 @@ import pytest
 
 pytest.register_assert_rewrite("helpers")
 
-from helpers.backends import AVAILABLE  # noqa: E402
+from helpers.backends import AVAILABLE, UNAVAILABLE  # noqa: E402
 from helpers.commands import QUICK  # noqa: E402
 
 from fastnn import diagnostics  # noqa: E402
@@ -65,3 +65,11 @@ def here(tmp_path, monkeypatch):
         if name != "FASTNN_ISA":
             monkeypatch.delenv(name, raising=False)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def cython():
+    """The Cython backend."""
+    if "cython" not in AVAILABLE:
+        pytest.skip(f"the cython backend is not available: {UNAVAILABLE.get('cython')}")
+    return AVAILABLE["cython"]
