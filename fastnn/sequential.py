@@ -27,7 +27,7 @@ class Sequential(Intake):
         Number of threads; by default ``FASTNN_NUM_THREADS`` or the CPUs that this process may use. Results do not
         depend on it.
     input_scale : float or "auto", default "auto"
-        What uint8 inputs are multiplied by; "auto" is 1/255. Inputs of any other dtype are taken as they are.
+        What uint8 inputs are multiplied by; "auto" is 1/255. Other inputs are taken as they are, see `fit`.
     name : str, optional
 
     Attributes
@@ -135,9 +135,9 @@ class Sequential(Intake):
         x : array_like or frame, shape (n, ...), or chunks
             Inputs; every sample is flattened. uint8 is multiplied by the model's `input_scale`, other numbers are
             taken as they are. Where these are bytes times `input_scale` but for rounding, as images divided by 255
-            are, a float32 model works on the bytes, which is faster. Arrays in files (np.memmap) stay there. Chunks
-            are tuples (x, y) or (x, y, sample_weight) from a sequence (with ``len`` and indices), an iterable, or an
-            iterator such as a generator; the next one is prepared in a thread while one trains, and no more than
+            are, a float32 model works on a copy in bytes, which is faster. Arrays in files (np.memmap) stay there.
+            Chunks are tuples (x, y) or (x, y, sample_weight) from a sequence (with ``len`` and indices), an iterable,
+            or an iterator such as a generator; the next one is prepared in a thread while one trains, and no more than
             these are in memory.
         y : array_like or frame, shape (n,) or (n, outputs)
             Labels for a loss with labels, otherwise a number for every output. uint8 targets are scaled like the

@@ -37,9 +37,9 @@ class LayerStack:
         if threads is not None:
             threads = validation.integer("threads", threads, low=1, high=1024)
         if isinstance(input_scale, str) and input_scale == "auto":
-            self.input_scale = _UINT8_SCALE
+            self._input_scale = _UINT8_SCALE
         else:
-            self.input_scale = validation.number("input_scale", input_scale)
+            self._input_scale = validation.number("input_scale", input_scale)
         self._network = network.Network(validation.real_dtype(dtype), seed, backend, threads)
         self._layers = []
         self._input_shape = None
@@ -183,6 +183,7 @@ class LayerStack:
         return (None, *network.shapes(self._layers, self._input_shape)[-1])
 
     dtype = property(lambda self: self._network.dtype.name, doc="Name of the dtype of weights and computations.")
+    input_scale = property(lambda self: self._input_scale, doc="What uint8 inputs are multiplied by.")
     seed = property(lambda self: self._network.seed, doc="The seed that everything random comes from.")
     backend = property(lambda self: self._network.backend.NAME, doc="Name of the backend that computes.")
 

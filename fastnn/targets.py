@@ -151,6 +151,8 @@ def _with_classes(y, name, wanted, n_classes):
 def class_weights(targets, weights, outputs):
     """Return the weight of every row by its class (n,), float64."""
     y = targets.y
+    if y.dtype == np.uint8:
+        y = y * np.float32(targets.scale)
     if y.ndim == 1:
         index, n_classes = y, outputs
     elif targets.loss in _BINARY and outputs == 1:

@@ -352,16 +352,16 @@ def forward(workspace, x, first, last, out):
     return bool(np.isfinite(x).all())
 
 
-@_reference
 def quantize(x, scale, out, threads):
     scale, flat, bytes_ = x.dtype.type(scale), x.reshape(-1), out.reshape(-1)
-    for start in range(0, x.size, QUANTIZED_AT_ONCE):
-        part = flat[start : start + QUANTIZED_AT_ONCE]
-        numbers = np.clip(np.rint(part / scale), 0, 255)
-        nearest = numbers * scale
-        if not (np.abs(nearest - part) <= nearest * 2.0**-22).all():
-            return False
-        bytes_[start : start + QUANTIZED_AT_ONCE] = numbers
+    with np.errstate(all="ignore"):  # no product here: BLAS keeps its threads, for another thread may be training
+        for start in range(0, x.size, QUANTIZED_AT_ONCE):
+            part = flat[start : start + QUANTIZED_AT_ONCE]
+            numbers = np.clip(np.rint(part / scale), 0, 255)
+            nearest = numbers * scale
+            if not (np.abs(nearest - part) <= nearest * 2.0**-22).all():
+                return False
+            bytes_[start : start + QUANTIZED_AT_ONCE] = numbers
     return True
 
 

@@ -214,3 +214,39 @@ def test_errors_are_those_of_the_array_that_was_given():
     x[400, 3] = np.nan
     with pytest.raises(ValueError, match=r"1 values that are NaN or infinite, out of 12000; .* index \(400, 3\)"):
         model.fit(x, y, verbose=0)
+
+
+def test_class_weights_of_inputs_that_are_the_targets():
+    x = np.eye(20, dtype=np.float32)[np.arange(60) % 20]
+    models = [fastnn.MLP([20, 20], loss="mse", seed=0) for _ in range(2)]
+    for model, y in zip(models, (x, x.copy()), strict=True):
+        model.fit(x, y, class_weight={0: 2.0}, verbose=0)
+    assert np.allclose(models[0].params, models[1].params, rtol=0, atol=1e-6)
+    assert np.array_equal(np.abs(models[0].params) > 0, np.abs(models[1].params) > 0)
+
+
+def test_chunks_of_all_kinds_agree_with_the_reference(backend):
+    b, y = pixels(200)
+    noise = np.random.default_rng(1).normal(size=b.shape).astype(np.float32)
+    found = []
+    for name in (backend.NAME, "numpy"):
+        model = small(backend=name)
+        model.fit([(b / 255, y), (noise, y), (b, y), (b / np.float32(255), y)], batch_size=50, epochs=2, verbose=0)
+        found.append(model.params)
+    assert np.allclose(*found, rtol=0, atol=1e-5)
+
+
+def test_chunks_leave_the_threads_of_blas_alone():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    b, y = pixels(20_000)
+    before, model = threads(), small(backend="numpy")
+    for _ in range(3):
+        model.fit(
+            [(part / np.float32(255), labels) for part, labels in zip(np.split(b, 20), np.split(y, 20), strict=True)],
+            verbose=0,
+        )
+    assert threads() == before

@@ -1,4 +1,4 @@
-/* Rows between plain matrices and panels. */
+/* Rows between plain matrices and panels, and what is to be known of numbers before. */
 
 #ifndef FASTNN_GATHER_H
 #define FASTNN_GATHER_H

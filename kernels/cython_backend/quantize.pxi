@@ -2,7 +2,7 @@
 # read, and left factors of one part on the matrix unit instead of three.
 
 cdef enum:
-    QUANTIZED_AT_ONCE = 1 << 14  # numbers until a thread looks whether it can stop
+    QUANTIZED_AT_ONCE = 1 << 14  # numbers until a thread that has found something else stops
 
 
 cdef struct Quantize:

@@ -7,7 +7,7 @@ from .cache import routine
 from .intrinsics import at, cast, outlined, pointer, view
 from .matmul import share
 
-# Numbers until a thread looks whether it can stop.
+# Numbers until a thread that has found something else stops.
 _AT_ONCE = 1 << 14
 
 
