@@ -3,8 +3,6 @@
 import dataclasses
 import math
 
-import numpy as np
-
 from . import mapped, network, sources, validation
 from . import targets as targets_module
 from .stack import LayerStack
@@ -25,10 +23,12 @@ class Intake(LayerStack):
     def _check_inputs(self, x, name, input_shape):
         """Return the rows of x, as bytes where `_as_bytes` finds them to be such."""
         width, dtype = math.prod(input_shape), self._network.dtype
-        ready = type(x) is np.ndarray and x.ndim > 0 and x.flags.c_contiguous and x.size == len(x) * width
-        rows = x.reshape(len(x), width) if ready else mapped.rows(x, name, width, dtype, input_shape)
-        compact = self._as_bytes(rows, x)
-        return mapped.rows(x, name, width, dtype, input_shape) if ready and compact is rows else compact
+        as_it_is = network.can_be_quantized(x) and x.ndim > 0 and x.size == len(x) * width
+        if as_it_is and (found := self._as_bytes(x.reshape(len(x), width), x)) is not None:
+            return found
+        rows = mapped.rows(x, name, width, dtype, input_shape)
+        found = None if as_it_is else self._as_bytes(rows, x)
+        return rows if found is None else found
 
     def _check_pair(self, x, y, weights, names, input_shape, classes, learn=False):
         x_name, y_name, weights_name = names

@@ -45,6 +45,12 @@ def weights(layers, input_shape):
         input_shape = layer.compute_output_shape(input_shape)
 
 
+def can_be_quantized(values):
+    """Whether the kernels can look at an array as it lies in memory for bytes times a scale."""
+    flags = type(values) is np.ndarray and values.size and values.dtype in _REALS and values.flags
+    return bool(flags and flags.c_contiguous and flags.aligned)
+
+
 class Network:
     """Flat vectors, counters and workspaces of one model.
 
@@ -160,9 +166,7 @@ class Network:
 
     def quantized(self, values, scale):
         """Return the bytes of which an array in memory is `scale` times, but for rounding, or None if it is not."""
-        if type(values) is not np.ndarray or values.dtype not in _REALS or self.dtype != np.float32:
-            return None  # float64 is for those who count the last digits
-        if not values.size or not values.flags.aligned:
+        if self.dtype != np.float32 or not can_be_quantized(values):  # float64 is for those who count the last digits
             return None
         result = np.empty(values.shape, np.uint8)
         threads = self.thread_count() if self.live is None else 1  # a fit is not to be disturbed

@@ -336,12 +336,11 @@ class LayerStack:
         return mapped.scaled_rows(x, rows, name, self._network.dtype, lambda values: layer.apply(values, shape))
 
     def _as_bytes(self, rows, x):
-        """Return rows of the inputs x as bytes if they are bytes times the model's scale, for with those all is faster.
-        Not what is in a file: that is not to be in memory."""
+        """Return rows of the inputs x as bytes if they are bytes times the model's scale, for with those all is faster,
+        otherwise None. Not what is in a file: that is not to be in memory."""
         if self._scaling is not None or isinstance(x, np.memmap):
-            return rows
-        bytes_ = self._network.quantized(rows, self.input_scale)
-        return rows if bytes_ is None else bytes_
+            return None
+        return self._network.quantized(rows, self.input_scale)
 
     def _forward(self, x, name, first, last, outputs, batch_size, steps=None):
         width, shape = (self._width(first), None) if first else (self._inputs, self._input_shape)
@@ -361,8 +360,8 @@ class LayerStack:
         if not as_it_is:
             rows_of_x = mapped.rows(x, name, width, dtype, shape)
             x = rows_of_x if first else self._scaled(x, rows_of_x, name, shape)
-        if not first and len(x) >= network.ROWS:
-            x = self._as_bytes(x, given)
+        if not first and len(x) >= network.ROWS and (found := self._as_bytes(x, given)) is not None:
+            x = found
         rows = network.ROWS
         if batch_size is not None:
             rows = min(validation.integer("batch_size", batch_size, low=1), max(len(x), network.ROWS))

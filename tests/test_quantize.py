@@ -113,6 +113,7 @@ FORMS = {
     "images": lambda b: (b / np.float32(255)).reshape(-1, 5, 4),
     "lists": lambda b: (b / 255).tolist(),
     "columns": lambda b: np.asfortranarray(b / 255),
+    "big-endian": lambda b: (b / 255).astype(">f8"),
 }
 
 
