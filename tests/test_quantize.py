@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from fastnn.kernels import get_backend
 
 import fastnn
 from fastnn import layers
-from fastnn.kernels import get_backend
 
 BYTES = np.arange(256)
 # How pixels come to be what they are, with what is rounded on the way.
