@@ -59,6 +59,25 @@ def test_whatever_is_no_byte_is_found_anywhere(backend, dtype, value):
         assert quantized(backend, x, threads=2) is None, place
 
 
+@pytest.mark.parametrize("scale", [1 / 255, 1.0, 0.5])
+def test_one_unit_in_the_last_place_is_rounding(backend, dtype, scale):
+    for off in (-np.inf, np.inf):
+        x = np.nextafter((BYTES[1:] * scale).astype(dtype), dtype.type(off))
+        assert (quantized(backend, x, scale) == BYTES[1:]).all()
+
+
+def test_every_backend_draws_the_line_where_the_reference_does(backend, dtype):
+    """From zero's neighbours to the largest numbers, between bytes, and beyond the last one."""
+    info, almost = np.finfo(dtype), 255.00002 / 255
+    sizes = [info.smallest_subnormal, info.tiny / 4, info.tiny, 1e-30, 1 / 512, 0.999 / 255, 1.001 / 255, 127.5 / 255]
+    sizes += [254.999 / 255, almost, 255.001 / 255, 2.0**31 / 255, 2.0**32 / 255, 2.0**63, 2.0**64, info.max, np.nan]
+    for value in [*sizes, *(-size for size in sizes)]:
+        x = np.array([0.0, value, 1.0], dtype)
+        expected = np.array([0, 255, 255]) if value == almost else None
+        assert np.array_equal(quantized(get_backend("numpy"), x), expected), value
+        assert np.array_equal(quantized(backend, x), expected), value
+
+
 def test_zeros_of_either_sign(backend, dtype):
     assert (quantized(backend, np.array([0.0, -0.0], dtype)) == 0).all()
 

@@ -4,7 +4,7 @@ to read, and left factors of one part on the matrix unit instead of three.
 
 from .batch import BYTE
 from .cache import routine
-from .intrinsics import at, cast, outlined, pointer, view
+from .intrinsics import FLUSH, at, cast, float_state, outlined, pointer, set_float_state, view
 from .matmul import share
 
 # Numbers until a thread that has found something else stops.
@@ -20,6 +20,7 @@ def quantize_numbers(like, job, ops, team):
     Aliasing: none.
     """
     outlined()
+    set_float_state(float_state() & ~FLUSH)  # a denormal is no byte; whoever called sets its own state afterwards
     scale, half, top, zero = cast(like, job.alpha), cast(like, 0.5), cast(like, 255.0), cast(like, 0.0)
     inverse, slack = cast(like, 1.0) / scale, cast(like, 2.0**-22)
     first, last = share(job.n, team)
