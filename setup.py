@@ -76,6 +76,7 @@ class BuildExt(build_ext):
 modules = cythonize(
     extensions,
     nthreads=0,
+    force=bool(SANITIZE),  # in a copy of the tree, times of files do not say what is newer
     compiler_directives={
         "language_level": 3,
         "boundscheck": False,
