@@ -222,9 +222,11 @@ def test_products(unit, trans_a, trans_b, shape):
         )
         assert same_bits(np.isfinite(out), np.isfinite(exact))
         rows = np.arange(m) != 3
-        # Each product and each sum of 32 rounded once would be at most this far off; float32 alone is farther.
+        # Each product and each sum of 32 rounded once would be at most this far off; float32, which computes the block
+        # of the infinity, is farther: each of its sums is rounded, fused with a product or not (see test_gemm).
+        limit = np.where(np.arange(m) < 32, 1.01 * k * 2.0**-24, 2.0**-22)[rows, None]
         size = np.abs(a[rows].astype("d")) @ np.abs(b.astype("d"))
-        assert (np.abs(out[rows] - exact[rows]) <= 2.0**-22 * size).all()
+        assert (np.abs(out[rows] - exact[rows]) <= limit * size).all()
         assert np.array_equal(np.sign(out[3]), np.sign(exact[3]))
 
 
