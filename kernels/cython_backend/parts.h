@@ -127,20 +127,35 @@ INLINE void matrix_unit_on(void) {
 }
 INLINE void matrix_unit_off(void) { _tile_release(); }
 
-/* Tiles 0 to 3 are c, 4 and 5 the left factor, 6 and 7 the right one. */
-#define LEFT(part)                                          \
-    _tile_loadd(4, a + (part) * PART, 64);                  \
-    if (tall) _tile_loadd(5, a + (part) * PART + TILE, 64);
-#define RIGHT(part)                                         \
-    _tile_loadd(6, b + (part) * PART, 64);                  \
-    if (wide) _tile_loadd(7, b + (part) * PART + TILE, 64);
-#define SUM_PRODUCTS                                                            \
-    ALL for (int i = 0; i < PART; i += TILE / 16) __builtin_prefetch(next + i); \
-    next += PART;                                                               \
-    _tile_dpbf16ps(0, 4, 6);                                                    \
-    if (wide) _tile_dpbf16ps(1, 4, 7);                                          \
-    if (tall) _tile_dpbf16ps(2, 5, 6);                                          \
-    if (tall && wide) _tile_dpbf16ps(3, 5, 7);
+/* Tiles 0 to 3 are c, 4 and 5 the left factor, 6 and 7 the right one:
+
+           6   7
+        4  0   1
+        5  2   3
+
+   All here waits for the unit, and a thread that does nothing else meanwhile gets less than its half of a core that it
+   shares: products then take up to half as long again. So what comes next is fetched between the products, little by
+   little, a tile is loaded as soon as it is free, and instructions that do nothing follow. */
+#define LOAD(tile, from)                              \
+    {                                                 \
+        _tile_loadd(tile, from, 64);                  \
+        __asm__ volatile(".rept 8\n nop\n .endr");    \
+    }
+#define LEFT_0(part) LOAD(4, a + (part) * PART)
+#define LEFT_1(part) if (tall) LOAD(5, a + (part) * PART + TILE)
+#define RIGHT_0(part) LOAD(6, b + (part) * PART)
+#define RIGHT_1(part) if (wide) LOAD(7, b + (part) * PART + TILE)
+#define PRODUCT(c, left, right)                                                         \
+    if ((left == 4 || tall) && (right == 6 || wide)) _tile_dpbf16ps(c, left, right);    \
+    ALL for (int i = 0; i < PART / 4; i += TILE / 16) __builtin_prefetch(next + i);     \
+    next += PART / 4;
+/* The four products, and in their course the left or the right factor's next part. */
+#define PRODUCTS_THEN_LEFT(part)                                                        \
+    PRODUCT(0, 4, 6) PRODUCT(1, 4, 7) LEFT_0(part)                                      \
+    PRODUCT(2, 5, 6) PRODUCT(3, 5, 7) LEFT_1(part)
+#define PRODUCTS_THEN_RIGHT(part)                                                       \
+    PRODUCT(0, 4, 6) PRODUCT(2, 5, 6) RIGHT_0(part)                                     \
+    PRODUCT(1, 4, 7) PRODUCT(3, 5, 7) RIGHT_1(part)
 
 /* c = a b, of one or two tiles by one or two. */
 INLINE void blocks_body(const int tall, const int wide, const int thin, long depth, const part_t *a, const part_t *b,
@@ -151,17 +166,18 @@ INLINE void blocks_body(const int tall, const int wide, const int thin, long dep
     if (tall && wide) _tile_zero(3);
     for (; depth > 0; depth--, a += thin ? PART : PARTS_BLOCK, b += PARTS_BLOCK) {
         const part_t *next = thin ? b + PARTS_BLOCK : a + PARTS_BLOCK; /* what comes next is fetched in between */
-        LEFT(0) RIGHT(2) SUM_PRODUCTS
-        RIGHT(1) SUM_PRODUCTS
+        LEFT_0(0) LEFT_1(0) RIGHT_0(2) RIGHT_1(2)
+        PRODUCTS_THEN_RIGHT(1)
         if (!thin) {
-            LEFT(1) SUM_PRODUCTS
+            PRODUCTS_THEN_LEFT(1)
+        }
+        PRODUCTS_THEN_RIGHT(0)
+        if (!thin) {
             next = b + PARTS_BLOCK;
+            PRODUCTS_THEN_LEFT(2)
+            PRODUCTS_THEN_LEFT(0)
         }
-        RIGHT(0) SUM_PRODUCTS
-        if (!thin) {
-            LEFT(2) SUM_PRODUCTS
-            LEFT(0) SUM_PRODUCTS
-        }
+        PRODUCT(0, 4, 6) PRODUCT(1, 4, 7) PRODUCT(2, 5, 6) PRODUCT(3, 5, 7)
     }
     _tile_stored(0, c, P * sizeof(real));
     if (wide) _tile_stored(1, c + LANES, P * sizeof(real));
