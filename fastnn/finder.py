@@ -104,7 +104,7 @@ def lr_find(
     if input_shape is None:
         input_shape = validation.array(x, "x").shape[1:] or (1,)
     data, targets, _ = trial._arrays(x, y, sample_weight, class_weight, 0.0, input_shape)
-    plan = trial._make_plan(trial.optimizer, trial._loss, [], targets.loss, targets.scale, input_shape)
+    plan = trial._make_plan(trial.optimizer, trial._loss, [], targets.loss, targets.scale, input_shape, data.scale)
     if not trial.built:
         trial._build(input_shape)
     source = sources.Arrays(data, batch_size, True)

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+import numpy as np
+
 from . import mapped, network, sources, validation
 from . import targets as targets_module
 from .stack import LayerStack
@@ -20,35 +22,39 @@ class Intake(LayerStack):
     def _check_targets(self, y, name, wanted):
         return targets_module.check(y, name, wanted)
 
-    def _check_inputs(self, x, name, input_shape):
-        """Return the rows of x, as bytes where `_as_bytes` finds them to be such."""
+    def _check_inputs(self, x, name, input_shape, scale):
+        """Return the rows of x, what the kernels get for them, and what bytes among that are multiplied by."""
         width, dtype = math.prod(input_shape), self._network.dtype
         as_it_is = network.can_be_quantized(x) and x.ndim > 0 and x.size == len(x) * width
-        if as_it_is and (found := self._as_bytes(x.reshape(len(x), width), x)) is not None:
-            return found
-        rows = mapped.rows(x, name, width, dtype, input_shape)
-        found = None if as_it_is else self._as_bytes(rows, x)
-        return rows if found is None else found
+        found = self._as_bytes(x.reshape(len(x), width), x, scale) if as_it_is else None
+        if found is None:
+            rows = mapped.rows(x, name, width, dtype, input_shape)
+            found = None if as_it_is else self._as_bytes(rows, x, scale)
+        if found is not None:
+            return found[0], *found
+        if rows.dtype == np.uint8 and self._scaling is None:  # but the bytes before them had another scale
+            rows = rows * dtype.type(self.input_scale)
+        return rows, self._scaled(x, rows, name, input_shape), self.input_scale if scale is None else scale
 
-    def _check_pair(self, x, y, weights, names, input_shape, classes, learn=False):
+    def _check_pair(self, x, y, weights, names, input_shape, classes, learn=False, scale=None):
         x_name, y_name, weights_name = names
         dtype = self._network.dtype
-        rows = self._check_inputs(x, x_name, input_shape)
+        rows, inputs, scale = self._check_inputs(x, x_name, input_shape, scale)
         outputs = math.prod(network.shapes(self._layers, input_shape)[-1])
         learn = learn and self._network.step == 0
         wanted = targets_module.Wanted(self._loss.kernel, outputs, dtype, classes, learn)
         if (validation.same_array(x, y) or (y is None and self._reproduces)) and not wanted.row.labels:
-            targets = targets_module.reproduce(rows, y_name, wanted, self.input_scale)
+            as_inputs = self._scaling is None or self._reproduces
+            targets = targets_module.reproduce(rows, y_name, wanted, scale if as_inputs else self.input_scale)
         elif y is None:
             raise ValueError(f"{y_name} is missing: the model needs targets")
         else:
             targets = self._check_targets(y, y_name, wanted)
-        inputs = self._scaled(x, rows, x_name, input_shape)
         if targets.y is rows and self._reproduces:
             targets = dataclasses.replace(targets, y=inputs)
         validation.same_length(rows, x_name, targets.y, y_name)
         weights = validation.sample_weight(weights, weights_name, len(rows), dtype)
-        return sources.Data(inputs, targets.y, weights), targets
+        return sources.Data(inputs, targets.y, weights, scale), targets
 
     def _adapt(self, chunks):
         """Let the layer that scales the inputs find what it needs in arrays of inputs, unless it knows."""
@@ -69,7 +75,7 @@ class Intake(LayerStack):
         if data.weights is not None:
             by_class, name = by_class * data.weights, "class_weight times sample_weight"
         weights = validation.sample_weight(by_class, name, len(data), self._network.dtype)
-        return sources.Data(data.x, data.y, weights)
+        return dataclasses.replace(data, weights=weights)
 
     # ------------------------------------------------------------------------------------------ arrays
 
@@ -88,8 +94,8 @@ class Intake(LayerStack):
             if sample_weight is not None:
                 raise ValueError("sample_weight goes with arrays; a chunk has its own as a third part")
             chunks = sources.Chunks(x, names[0], steps, "steps")
-            _, targets = self._first_chunk(chunks, names[0], input_shape, classes)
-            return chunks.prepare(self._chunk_check(names[0], input_shape, targets)), targets
+            data, targets = self._first_chunk(chunks, names[0], input_shape, classes)
+            return chunks.prepare(self._chunk_check(names[0], input_shape, targets, data.scale)), targets
         if steps is not None:
             raise ValueError(f"steps={steps} is for iterators over chunks; arrays have an end")
         data, targets = self._check_pair(x, y, sample_weight, names, input_shape, classes)
@@ -114,14 +120,14 @@ class Intake(LayerStack):
         names = tuple(f"{part} of chunk 0 of {name}" for part in _NAMES)
         return self._check_pair(*parts, names, input_shape, classes, learn)
 
-    def _chunk_check(self, name, input_shape, targets, class_weight=None):
-        """Return a function that makes `sources.Data` of a chunk and its number."""
+    def _chunk_check(self, name, input_shape, targets, scale, class_weight=None):
+        """Return a function that makes `sources.Data` of a chunk and its number, as the first chunk's are."""
 
         def check(chunk, number):
             where = f"chunk {number} of {name}"
             names = tuple(f"{part} of {where}" for part in _NAMES)
             data, found = self._check_pair(
-                *sources.unpack(chunk, where, self._reproduces), names, input_shape, targets.classes
+                *sources.unpack(chunk, where, self._reproduces), names, input_shape, targets.classes, scale=scale
             )
             for what in ("loss", "scale"):
                 if getattr(found, what) != getattr(targets, what):
@@ -134,16 +140,16 @@ class Intake(LayerStack):
         return check
 
     def _chunks(self, chunks, sample_weight, class_weight, validation_split, batch_size, shuffle, input_shape):
-        """Check the first chunk of a fit; return the source and its targets."""
+        """Check the first chunk of a fit; return the source, its targets, and what bytes are multiplied by."""
         if sample_weight is not None:
             raise ValueError("sample_weight goes with arrays; a chunk has its own as a third part")
         if validation_split != 0.0:
             raise ValueError(f"validation_split={validation_split!r} is for arrays; pass validation_data with chunks")
         data, targets = self._first_chunk(chunks, "x", input_shape, self.classes, learn=True)
         self._weigh(data, targets, class_weight, input_shape)  # so that wrong ones are found before anything changes
-        check = self._chunk_check("x", input_shape, targets, class_weight)
+        check = self._chunk_check("x", input_shape, targets, data.scale, class_weight)
         if chunks.is_iterator and self._scaling is not None and not self._scaling.adapted:
             raise ValueError(
                 f"an iterator can be gone through once: call adapt(data) of {self._scaling!r} before fit()"
             )
-        return chunks.prepare(check, batch_size, shuffle), targets
+        return chunks.prepare(check, batch_size, shuffle), targets, data.scale

@@ -8,6 +8,8 @@ from . import validation
 
 # Bytes of converted rows at a time.
 BLOCK_BYTES = 1 << 24
+# And of numbers that are scaled at a time, which stay in the second-level cache.
+_SCALED_BYTES = 1 << 20
 
 
 class MappedRows:
@@ -54,10 +56,15 @@ class MappedRows:
 
     def take(self, rows):
         """Return some rows, given by their numbers or by a slice, as an array (m, width)."""
+        values, width = self.values[rows], self.shape[1]
         if self._scale is None:
-            return validation.rows(self.values[rows], self._name, self.shape[1], self.dtype)
-        scaled = self._scale(validation.rows(self.values[rows], self._name, self.shape[1], np.dtype(np.float64)))
-        return np.ascontiguousarray(scaled, dtype=self.dtype)
+            return validation.rows(values, self._name, width, self.dtype)
+        out = np.empty((len(values), width), self.dtype)
+        step = max(1, _SCALED_BYTES // (8 * width))
+        for start in range(0, len(values), step):
+            part = slice(start, start + step)
+            out[part] = self._scale(validation.rows(values[part], self._name, width, np.dtype(np.float64)))
+        return out
 
     @property
     def block(self):

@@ -197,10 +197,10 @@ class Network:
         """Forget the workspaces, for what they were made from has changed."""
         self._inference = self._training = None
 
-    def _workspace_for(self, plan, rows, same_plan):
+    def _workspace_for(self, plan, rows, alike):
         self.host()
         cached = self._inference
-        if cached is None or cached[1] != rows or (same_plan and cached[0] is not plan):
+        if cached is None or cached[1] != rows or not alike(cached[0]):
             state = np.empty((plan.n_slots, len(self.params)), self.dtype)
             cached = self._inference = (plan, rows, self.workspace(plan, rows, state))
         elif self._stale:
@@ -213,13 +213,15 @@ class Network:
         """Run the operations first..last of the plan, which has no optimizer state, on x into out, both (n, width).
         Return whether every number of x is finite."""
         with self.lock:
-            # All plans that a model makes between two `drop` run forward alike: take the workspace that there is.
-            workspace = self._workspace_for(plan, rows, same_plan=False)
+            # All plans that a model makes between two `drop` run forward alike, but for what bytes are multiplied by.
+            workspace = self._workspace_for(
+                plan, rows, lambda other: x.dtype != np.uint8 or other.input_scale == plan.input_scale
+            )
             return self.backend.forward(workspace, x, first, last, out)
 
     def evaluate(self, plan, x, y, weights, rows=ROWS):
         """Return the sums of the loss and of the metrics over all rows, float64 (1 + metrics,)."""
         sums = np.zeros(1 + len(plan.metrics))
         with self.lock:
-            self.backend.evaluate(self._workspace_for(plan, rows, same_plan=True), x, y, weights, sums)
+            self.backend.evaluate(self._workspace_for(plan, rows, lambda other: other is plan), x, y, weights, sums)
         return sums

@@ -24,6 +24,9 @@ class InputScaling(Layer):
         """Whether there is nothing to find, or it has been found."""
         return True
 
+    # What bytes are multiplied by if that is all that is done to them, otherwise None: the kernels can do this.
+    factor_of_bytes = None
+
     def factors(self, shape):
         """Return factor and the pair of offsets before and after it, float64, which broadcast with rows of a shape."""
         raise NotImplementedError(f"{type(self).__name__} does not define factors(self, shape)")
@@ -36,7 +39,10 @@ class InputScaling(Layer):
             )
         factor, offset = self.factors(shape)
         # Subtracted before it is multiplied, so that large numbers close to one another keep their digits.
-        return (rows.astype(np.float64) - offset[0]) * factor + offset[1]
+        result = np.subtract(rows, offset[0], dtype=np.float64)
+        result *= factor
+        result += offset[1]
+        return result
 
 
 def _numbers(name, value):
@@ -280,6 +286,8 @@ class Rescaling(InputScaling):
         super().__init__(name, input_shape)
         self.scale = validation.number("scale", scale)
         self.offset = validation.number("offset", offset)
+
+    factor_of_bytes = property(lambda self: None if self.offset else self.scale)
 
     def factors(self, shape):
         return self.scale, (0.0, self.offset)

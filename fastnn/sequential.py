@@ -134,8 +134,9 @@ class Sequential(Intake):
         ----------
         x : array_like or frame, shape (n, ...), or chunks
             Inputs; every sample is flattened. uint8 is multiplied by the model's `input_scale`, other numbers are
-            taken as they are. Where these are bytes times `input_scale` but for rounding, as images divided by 255
-            are, a float32 model works on a copy in bytes, which is faster. Arrays in files (np.memmap) stay there.
+            taken as they are. Where these are bytes times 1/255, 1 or `input_scale` but for rounding, as images
+            divided by 255 are, a float32 model works on a copy in bytes, which is faster. Arrays in files (np.memmap)
+            stay there.
             Chunks are tuples (x, y) or (x, y, sample_weight) from a sequence (with ``len`` and indices), an iterable,
             or an iterator such as a generator; the next one is prepared in a thread while one trains, and no more than
             these are in memory.
@@ -215,9 +216,9 @@ class Sequential(Intake):
         rest = (sample_weight, class_weight, validation_split)
         if chunks is None:
             data, targets, held_out = self._arrays(x, y, *rest, input_shape)
-            source = sources.Arrays(data, batch_size or 32, shuffle)
+            source, scale = sources.Arrays(data, batch_size or 32, shuffle), data.scale
         else:
-            source, targets = self._chunks(chunks, *rest, batch_size, shuffle, input_shape)
+            source, targets, scale = self._chunks(chunks, *rest, batch_size, shuffle, input_shape)
             held_out = None
         if validation_data is not None:
             validating = self._validation(validation_data, input_shape, targets.classes)
@@ -230,7 +231,9 @@ class Sequential(Intake):
         if validation_freq != 1 and (validating is None or not validation_freq):
             what = "names no epoch to validate after" if validating else "needs data to validate with"
             raise ValueError(f"validation_freq={validation_freq!r} {what}")
-        plan = self._make_plan(self._optimizer, self._loss, self._metrics, targets.loss, targets.scale, input_shape)
+        plan = self._make_plan(
+            self._optimizer, self._loss, self._metrics, targets.loss, targets.scale, input_shape, scale
+        )
 
         # Everything is checked: from here on the model changes.
         if self._input_shape is None:
@@ -262,10 +265,10 @@ class Sequential(Intake):
         return hooks.history
 
     def _evaluate(self, source, targets, rows):
-        plan = self._inference_plan(targets.loss, targets.scale)
-        results = metrics_module.Results(self._metrics, targets.loss, plan.n_outputs)
-        sums, n, seen = np.zeros(1 + len(plan.metrics)), 0, []
+        results = metrics_module.Results(self._metrics, targets.loss, self._outputs)
+        sums, n, seen = np.zeros(1 + len(results.rows)), 0, []
         for data in source.in_order():
+            plan = self._inference_plan(targets.loss, targets.scale, data.scale)
             size = min(rows, max(len(data), network.ROWS))
             sums += self._network.evaluate(plan, data.x, data.y, data.weights, size)
             n += len(data)

@@ -6,7 +6,7 @@ made in a thread, so that what is in memory are these two.
 
 import contextlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,11 +16,12 @@ from .network import ORDER
 
 @dataclass
 class Data:
-    """Checked arrays: x (n, I), y (n,) or (n, O), weights (n,) or None."""
+    """Checked arrays: x (n, I), y (n,) or (n, O), weights (n,) or None; and what x is multiplied by if it is uint8."""
 
     x: np.ndarray
     y: np.ndarray
     weights: np.ndarray | None
+    scale: float = 1.0
 
     def __len__(self):
         return len(self.x)
@@ -29,13 +30,14 @@ class Data:
         """Return some of the rows, as views."""
         weights = None if self.weights is None else self.weights[start:stop]
         x = self.x[start:stop]
-        return Data(x, x if self.y is self.x else self.y[start:stop], weights)
+        return replace(self, x=x, y=x if self.y is self.x else self.y[start:stop], weights=weights)
 
     def take(self, rows):
         """Return some of the rows, given by their numbers or by a slice, in memory."""
         x = _take(self.x, rows)
         y = x if self.y is self.x else _take(self.y, rows)
-        return Data(x, y, None if self.weights is None else np.ascontiguousarray(self.weights[rows]))
+        weights = None if self.weights is None else np.ascontiguousarray(self.weights[rows])
+        return replace(self, x=x, y=y, weights=weights)
 
     def loaded(self):
         """Return the same data in memory."""

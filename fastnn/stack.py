@@ -14,6 +14,8 @@ from .metrics import Results
 from .scaling import InputScaling
 
 _UINT8_SCALE = 1.0 / 255.0
+# What numbers that are bytes times something are most often times, besides the model's own scale.
+_USUAL_SCALES = (_UINT8_SCALE, 1.0)
 
 
 class LayerStack:
@@ -260,7 +262,7 @@ class LayerStack:
 
     # ------------------------------------------------------------------------------------------ inference
 
-    def _make_plan(self, optimizer, loss, chosen, row, scale, input_shape):
+    def _make_plan(self, optimizer, loss, chosen, row, scale, input_shape, input_scale=None):
         builder, _ = network.builder(self._layers, input_shape)
         return builder.build(
             loss=row,
@@ -269,21 +271,21 @@ class LayerStack:
             hyper=optimizer.hyper if optimizer else None,
             dtype=self._network.dtype,
             from_logits=loss.from_logits,
-            input_scale=self.input_scale,
+            input_scale=self.input_scale if input_scale is None else input_scale,
             target_scale=scale,
             loss_parameter=loss.parameter,
             clip=optimizer.clip if optimizer else (0.0, 0.0, 0.0),
             decay=optimizer.decays(network.weights(self._layers, input_shape)) if optimizer else None,
         )
 
-    def _inference_plan(self, row=None, scale=1.0):
-        key = (row, scale)
+    def _inference_plan(self, row=None, scale=1.0, input_scale=None):
+        key = (row, scale, self.input_scale if input_scale is None else input_scale)
         if key not in self._plans:
             if self._loss is None:  # predict works without compile
-                plan = self._make_plan(None, losses.MeanSquaredError(), [], "mse", scale, self._input_shape)
+                plan = self._make_plan(None, losses.MeanSquaredError(), [], "mse", scale, self._input_shape, key[2])
             else:
                 row = row or self._loss.kernel
-                plan = self._make_plan(None, self._loss, self._metrics, row, scale, self._input_shape)
+                plan = self._make_plan(None, self._loss, self._metrics, row, scale, self._input_shape, key[2])
             self._plans[key] = plan
         return self._plans[key]
 
@@ -335,12 +337,18 @@ class LayerStack:
         shape = self._scaling_shape(input_shape)
         return mapped.scaled_rows(x, rows, name, self._network.dtype, lambda values: layer.apply(values, shape))
 
-    def _as_bytes(self, rows, x):
-        """Return rows of the inputs x as bytes if they are bytes times the model's scale, for with those all is faster,
-        otherwise None. Not what is in a file: that is not to be in memory."""
+    def _as_bytes(self, rows, x, wanted=None):
+        """Return rows of the inputs x as bytes and what these are multiplied by, which has to be `wanted` if that is
+        given; or None. With bytes all is faster. Not what is in a file and no bytes: that is not to be in memory."""
+        if rows.dtype == np.uint8:
+            scale = self.input_scale if self._scaling is None else self._scaling.factor_of_bytes
+            return None if scale is None or wanted not in (None, scale) else (rows, scale)
         if self._scaling is not None or isinstance(x, np.memmap):
             return None
-        return self._network.quantized(rows, self.input_scale)
+        for scale in dict.fromkeys((self.input_scale, *_USUAL_SCALES)):
+            if wanted in (None, scale) and (found := self._network.quantized(rows, scale)) is not None:
+                return found, scale
+        return None
 
     def _forward(self, x, name, first, last, outputs, batch_size, steps=None):
         width, shape = (self._width(first), None) if first else (self._inputs, self._input_shape)
@@ -356,17 +364,17 @@ class LayerStack:
             return np.concatenate(parts)
         if steps is not None:
             raise ValueError(f"steps={steps} is for iterators over chunks; arrays have an end")
-        given = x
+        scale, given = self.input_scale, x
         if not as_it_is:
-            rows_of_x = mapped.rows(x, name, width, dtype, shape)
-            x = rows_of_x if first else self._scaled(x, rows_of_x, name, shape)
-        if not first and len(x) >= network.ROWS and (found := self._as_bytes(x, given)) is not None:
-            x = found
+            x = mapped.rows(x, name, width, dtype, shape)
+        if not first and (not as_it_is or len(x) >= network.ROWS):
+            found = self._as_bytes(x, given) if x.dtype == np.uint8 or len(x) >= network.ROWS else None
+            x, scale = found or (self._scaled(given, x, name, shape), scale)
         rows = network.ROWS
         if batch_size is not None:
             rows = min(validation.integer("batch_size", batch_size, low=1), max(len(x), network.ROWS))
         out = np.empty((len(x), outputs), dtype)
-        plan = self._plans.get((None, 1.0)) or self._inference_plan()
+        plan = self._plans.get((None, 1.0, scale)) or self._inference_plan(input_scale=scale)
         if isinstance(x, mapped.MappedRows):
             for part in x.blocks():
                 self._network.forward(plan, x.take(part), first, last, out[part], rows)

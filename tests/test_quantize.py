@@ -1,11 +1,13 @@
 """Inputs that are bytes times a scale: every backend tells them from others, and models train on the bytes."""
 
+import itertools
+
 import numpy as np
 import pytest
 from fastnn.kernels import get_backend
 
 import fastnn
-from fastnn import layers
+from fastnn import layers, network
 
 BYTES = np.arange(256)
 # How pixels come to be what they are, with what is rounded on the way.
@@ -156,14 +158,68 @@ def test_frames(seen):
     assert ("train", "uint8") in calls
 
 
-def test_the_scale_is_the_models(seen):
+@pytest.mark.parametrize("own", [1.0, 0.5, 1 / 255])
+@pytest.mark.parametrize("scale", [1.0, 0.5, 1 / 255])
+def test_the_scale_is_that_of_the_numbers(own, scale, seen):
     b, y = pixels()
-    model = small(input_scale=0.5)
+    model = small(input_scale=own)
     calls = seen(model)
-    assert same(fitted(model, b * 0.5, y), fitted(small(input_scale=0.5), b, y))
-    fitted(model, b / 255, y)
-    assert ("train", "uint8") in calls
-    assert ("train", "float32") in calls
+    found = fitted(model, b * scale, y)
+    if scale in (own, 1.0, 1 / 255):
+        assert same(found, fitted(small(input_scale=scale), b, y))
+        assert {kind for _, kind in calls} == {"uint8"}
+    else:
+        assert {kind for _, kind in calls} == {"float32"}
+    assert np.allclose(model.predict(b), model.predict(b * np.float32(own)), rtol=1e-4, atol=1e-6)
+
+
+def test_one_model_takes_bytes_of_several_scales_in_turn():
+    b, _ = pixels()
+    y = np.random.default_rng(1).normal(size=(len(b), 3)).astype(np.float32)
+    model = fastnn.Sequential([layers.Dense(3, input_shape=(20,))], seed=0, input_scale=1.0)
+    model.compile("adam", "mse")
+    model.fit(b / 255, y, validation_data=(b[::-1], y), verbose=0)
+    for x in (b, b / 255, b, b[:3] / 255, b[:3], b.astype(np.float64), b / 255):
+        one_by_one = np.concatenate([model.predict(row) for row in x[:, None].astype(np.float32)])
+        assert np.allclose(model.predict(x), one_by_one, rtol=1e-4, atol=1e-3)
+        loss = ((one_by_one - y[: len(x)]) ** 2).mean()
+        assert np.isclose(model.evaluate(x, y[: len(x)], verbose=0), loss, rtol=1e-4)
+
+
+def test_bytes_under_a_layer_that_multiplies_stay_bytes(seen):
+    b, y = pixels()
+    model = fastnn.MLP([20, 16, 3], seed=0, input_layer=layers.Rescaling(1 / 255))
+    plain = small()
+    plain.set_weights(model.get_weights())
+    calls = seen(model)
+    assert same(fitted(model, b, y), fitted(plain, b, y))
+    assert {kind for _, kind in calls} == {"uint8"}
+    calls.clear()
+    few = model.predict(b[:5])
+    assert calls == [("forward", "uint8")]
+    assert np.allclose(few, model.predict(b[:5].astype(np.float32)), rtol=1e-5)
+    shifted = fastnn.MLP([20, 16, 3], seed=0, input_layer=layers.Rescaling(1 / 255, -0.5))
+    plain.set_weights(shifted.get_weights())
+    calls = seen(shifted)
+    assert np.allclose(shifted.predict(b), plain.predict(b / 255 - 0.5), rtol=1e-4)
+    assert {kind for _, kind in calls} == {"float32"}
+
+
+def test_targets_that_are_the_inputs_under_a_layer_that_multiplies():
+    b, _ = pixels()
+    scaled = fastnn.Autoencoder([20, 8, 4], seed=0, input_layer=layers.Rescaling(1 / 255), input_scale=1.0)
+    plain = fastnn.Autoencoder([20, 8, 4], seed=0)
+    plain.set_weights(scaled.get_weights())
+    assert scaled.fit(b, verbose=0).history == plain.fit(b, verbose=0).history
+    assert same(scaled.get_weights(), plain.get_weights())
+    # Only an autoencoder learns what the layer makes of them.
+    losses = []
+    for y in (b, b.astype(np.float32)):
+        model = fastnn.Sequential([layers.Rescaling(1 / 255), layers.Dense(20)], seed=0, input_scale=1.0)
+        model.compile("sgd", "mse")
+        losses.append(model.fit(b, y, verbose=0).history["loss"])
+    assert np.allclose(*losses, rtol=1e-5)
+    assert losses[0][0] > 1000
 
 
 def test_other_numbers_are_taken_as_they_are(seen):
@@ -244,6 +300,50 @@ def test_class_weights_of_inputs_that_are_the_targets():
         model.fit(x, y, class_weight={0: 2.0}, verbose=0)
     assert np.allclose(models[0].params, models[1].params, rtol=0, atol=1e-6)
     assert np.array_equal(np.abs(models[0].params) > 0, np.abs(models[1].params) > 0)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        (("pixels", "bytes", "noise"), ["uint8", "float32"]),
+        (("bytes", "pixels", "noise"), ["uint8", "float32"]),
+        (("noise", "bytes", "pixels"), ["float32", "uint8", "float32"]),
+    ],
+)
+def test_chunks_have_the_scale_of_the_first(chunks, expected, monkeypatch, seen):
+    b, y = pixels(200)
+    noise = np.random.default_rng(1).normal(size=b.shape).astype(np.float32)
+    kinds = {"pixels": (b / 255, y), "bytes": (b, y), "noise": (noise, y)}
+    chunks = [kinds[kind] for kind in chunks]
+    models = [small(input_scale=1.0) for _ in range(2)]
+    calls = seen(models[0])
+    models[0].fit(chunks, batch_size=50, verbose=0, shuffle=False)
+    assert [kind for kind, _ in itertools.groupby(kind for _, kind in calls)] == expected
+    found = models[0].evaluate(chunks, verbose=0)
+    monkeypatch.setattr(network.Network, "quantized", lambda *_: None)
+    models[1].fit(chunks, batch_size=50, verbose=0, shuffle=False)
+    assert np.allclose(models[0].params, models[1].params, rtol=1e-4, atol=1e-4)
+    assert np.allclose(found, models[1].evaluate(chunks, verbose=0), rtol=1e-3)
+
+
+def test_an_autoencoder_is_evaluated_on_chunks_of_several_kinds():
+    b, _ = pixels(200)
+    x, noise = (b / 255).astype(np.float32), np.random.default_rng(1).normal(size=b.shape).astype(np.float32)
+    model = fastnn.Autoencoder([20, 8, 4], seed=0, input_scale=1.0)
+    found = model.evaluate([(x,), (noise,)], verbose=0)
+    both = np.concatenate([x, noise])
+    assert np.isclose(found, ((model.predict(both) - both) ** 2).mean(), rtol=1e-5)
+
+
+def test_rows_held_out_and_rates_tried_have_the_scale_of_the_numbers():
+    b, y = pixels()
+    losses = []
+    for options in ({"validation_split": 0.25}, {"validation_data": (b[450:] / 255, y[450:])}):
+        x, labels = (b / 255, y) if "validation_split" in options else (b[:450] / 255, y[:450])
+        losses.append(small(input_scale=1.0).fit(x, labels, verbose=0, **options).history["val_loss"])
+    assert losses[0] == losses[1]
+    found = [fastnn.lr_find(small(input_scale=scale), x, y).losses for scale, x in ((1.0, b / 255), (1 / 255, b))]
+    assert np.array_equal(*found)
 
 
 def test_chunks_of_all_kinds_agree_with_the_reference(backend):
