@@ -342,7 +342,7 @@ def test_a_tied_layer_survives_saving(tmp_path):
     x = np.random.default_rng(0).normal(size=(6, 5)).astype("f4")
     model.fit(x, x, verbose=0)
     model.save(tmp_path / "m.safetensors")
-    again = fastnn.load(tmp_path / "m.safetensors")
+    again = fastnn.load(tmp_path / "m.safetensors", backend=model.backend)
     np.testing.assert_array_equal(again.predict(x), model.predict(x))
     again.fit(x, x, verbose=0)
     model.fit(x, x, verbose=0)
