@@ -1,57 +1,20 @@
-"""What only the Numba backend has: compiled code on disk, widths of vectors, a team of Python threads."""
+"""What only the Numba backend has: compiled code on disk, and widths of vectors. Its threads: `test_numba_threads`."""
 
-import contextlib
 import importlib
-import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
-from importlib import metadata
 from pathlib import Path
 
 import fastnn.kernels
 import numpy as np
 import pytest
 from helpers.backends import AVAILABLE
-from helpers.nets import build, parameters
+from helpers.processes import python
 
 KERNELS = Path(fastnn.kernels.__file__).parent
 nb = AVAILABLE.get("numba")
 pytestmark = pytest.mark.skipif(nb is None, reason="the numba backend is not available")
-
-
-def python(code, *, path=(), timeout=300, **environment):
-    """Run code in a fresh process; what it printed, on both streams."""
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    environment["PYTHONPATH"] = os.pathsep.join([*map(str, path), environment.get("PYTHONPATH", "")])
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr}"
-    return done.stdout, done.stderr
-
-
-def train(threads, seed=1, n=70, net="9 33 relu drop0.5 20 tanh 3"):
-    """Parameters after some batches."""
-    plan = build(net, loss="mse", optimizer="adam")
-    rng = np.random.default_rng(seed)
-    x, y = rng.normal(size=(n, 9)).astype(np.float32), rng.normal(size=(n, 3)).astype(np.float32)
-    params, state = parameters(plan, seed), np.zeros((plan.n_slots, plan.n_params), np.float32)
-    workspace = nb.to_backend(plan, params, state, 16, threads)
-    # Small work runs on one thread: ask for all of them.
-    importlib.import_module(f"{nb.__name__}.contract")._threads = lambda workspace, rows: workspace.threads
-    batches = -(-n // 16)
-    sums = np.zeros((batches, 1))
-    nb.train(workspace, x, y, None, np.arange(n), np.full(batches, 1e-2), 16, seed, 0, sums, None)
-    nb.to_host(workspace, params, state)
-    return params
-
-
-@pytest.fixture(autouse=True)
-def _unchanged(monkeypatch):
-    contract = importlib.import_module(f"{nb.__name__}.contract")
-    monkeypatch.setattr(contract, "_threads", contract._threads)
 
 
 # ---------------------------------------------------------------- compiled code on disk
@@ -267,117 +230,6 @@ def test_every_width_of_vectors(lanes):
     python(WIDTH.format(lanes=lanes), path=[Path(__file__).parent], FASTNN_NUMBA_LANES=str(lanes))
 
 
-# ---------------------------------------------------------------- threads
-
-FORK = """
-import os, signal
-import numpy as np
-from fastnn.kernels import get_backend
-nb = get_backend("numba")
-a = np.ones((256, 256), np.float32)
-def product():
-    out = np.zeros_like(a)
-    nb.gemm(a, a, out, False, False, 3)
-    return (out == 256).all()
-assert product()
-child = os.fork()
-if child == 0:
-    signal.alarm(60)
-    os._exit(0 if product() and product() else 1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert product()
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_has_threads_of_its_own():
-    python(FORK, PYTHONWARNINGS="ignore")
-
-
-def test_python_threads_may_train_at_the_same_time():
-    """Each with a team of its own, and with the results of one after the other."""
-    expected = [train(2, seed) for seed in range(4)]
-    found = [None] * 4
-
-    def work(seed):
-        for _ in range(5):
-            found[seed] = train(2, seed)
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
-
-
-def test_results_are_those_of_one_thread():
-    alone = train(1)
-    assert all(np.array_equal(alone, train(threads)) for threads in (2, 3, 5))
-
-
-def test_more_products_than_there_are_numbers_for(monkeypatch):
-    """Threads share out the jobs of each product, and count products up to 2^15 and on from 0."""
-    contract = importlib.import_module(f"{nb.__name__}.contract")
-    monkeypatch.setattr(contract, "_threads", lambda workspace, rows: workspace.threads)
-    plan = build("3 70 relu 2", loss="mse", optimizer="sgd")
-    x = np.random.default_rng(0).normal(size=(40_003, 3)).astype(np.float32)
-    found = []
-    for threads in (1, 3):
-        workspace = nb.to_backend(plan, parameters(plan), np.zeros((0, plan.n_params), np.float32), 1, threads)
-        out = np.full((len(x), 2), np.nan, np.float32)
-        nb.forward(workspace, x, 0, len(plan.ops) - 1, out)
-        found.append(out)
-    assert np.array_equal(*found)
-
-
-def test_helpers_are_used_again_and_no_more_than_asked_for():
-    code = """
-import threading, numpy as np
-from fastnn.kernels import get_backend
-nb = get_backend("numba")
-a = np.ones((256, 256), np.float32)
-for threads in (1, 3, 2, 3, 3):
-    nb.gemm(a, a, np.zeros_like(a), False, False, threads)
-    print(sum(t.name == "fastnn-numba" for t in threading.enumerate()))
-"""
-    out, _ = python(code)
-    assert out.split() == ["0", "2", "2", "2", "2"]
-
-
-@pytest.mark.parametrize("layer", ["omp", "tbb", "workqueue"])
-def test_beside_every_threading_layer_of_numba(layer):
-    """No crash, no hang, and the same results, whatever layer other code of the process has started."""
-    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer, "PYTHONWARNINGS": "ignore"}
-    if layer == "tbb":  # pip puts it where the loader does not look
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found = [file.locate().resolve() for file in metadata.files("tbb") if file.name.startswith("libtbb.so")]
-            folders = [*{str(file.parent) for file in found}, environment.get("LD_LIBRARY_PATH", "")]
-            environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, folders))
-    command = [sys.executable, str(Path(__file__).parent / "helpers" / "numba_layers.py")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr}"
-    if done.stdout.strip() == "absent":
-        pytest.skip(f"numba has no threading layer {layer} here" + "; `pip install tbb`" * (layer == "tbb"))
-    assert done.stdout.split() == [layer, "threads", "fork", "spawn", "joblib"]
-
-
-HELPERS = """
-import threading, numpy as np, fastnn
-x, y = np.ones((512, 200), np.float32), np.zeros(512, int)
-def helpers(**options):
-    fastnn.MLP([200, 300, 4], backend="numba", **options).fit(x, y, batch_size=512, verbose=0)
-    return sum(t.name == "fastnn-numba" for t in threading.enumerate())
-print(helpers(threads=1), helpers(), helpers(threads=5))
-"""
-
-
-def test_number_of_threads_is_honoured():
-    """One thread needs no helpers; the variable is the default, and the argument has the last word."""
-    out, _ = python(HELPERS, FASTNN_NUM_THREADS="3")
-    assert out.split() == ["0", "2", "4"]
-
-
 # ---------------------------------------------------------------- the CPU's state
 
 
@@ -389,14 +241,3 @@ def test_denormals_are_flushed_inside_and_only_there():
     assert (tiny > 0).all()
     if importlib.import_module(f"{nb.__name__}.intrinsics").FLUSH:
         assert (out == 0).all()
-
-
-def test_threads_share_the_rows_of_narrow_layers():
-    """By slabs where their gradients are less than the rows."""
-    plan = build("32 64 relu 64 relu 1")
-    state = np.zeros((plan.n_slots, plan.n_params), plan.dtype)
-    for batch, slabs in ((256, [1, 1, 1]), (64, [0, 0, 1]), (1, [0, 0, 0])):
-        ops = nb.to_backend(plan, parameters(plan), state, batch, 2).ops
-        dense = ops[ops["w_rows"] > 0]
-        assert (dense["slabs"] >= 0).tolist() == slabs
-        assert dense["by_rows"].tolist() == [batch > 1, batch > 1, 1]

@@ -131,7 +131,7 @@ _FIXED = {
 
 _INTEGERS = (
     "across", "apart", "batch", "chunk", "column", "columns", "depth", "first", "high", "j", "jump", "label", "labels",
-    "last", "mode", "number", "of_bias", "row", "rows", "start", "step", "thin", "width",
+    "last", "low", "mode", "number", "of_bias", "ready", "row", "rows", "start", "step", "thin", "width",
 )  # fmt: skip
 
 

@@ -8,11 +8,12 @@ from .. import dropout
 from ..losses import LOSSES
 from ..memory import address, all_finite
 from ..plan import RATE_KERNEL_L2
-from . import engine, link, matrix_unit, noise, optimizers, probes
+from . import engine, link, noise, optimizers, probes, products
 from .batch import output
 from .layout import (
-    DEPTH,
+    CACHE_LINE,
     INT32,
+    L2_BLOCK,
     OP,
     REAL,
     SHARE,
@@ -23,19 +24,19 @@ from .layout import (
     by_parts,
     new_job,
     parts_size,
-    private_parts_size,
     private_size,
     round_up,
-    tall_parts,
 )
 from .layout import workspace as _workspace
-from .matmul import multiply
 from .microkernel import lanes, panel
+from .processor import ROWS
 from .quantize import quantize_numbers
 from .threads import team
 
 # Work below which a thread more costs more than it saves, in multiplications a batch.
 _WORK_PER_THREAD = 1_000_000
+# The same for one product alone, which has to wake the threads for itself.
+_PRODUCT_PER_THREAD = 3_000_000
 # Numbers to go through once below which it does.
 _NUMBERS_PER_THREAD = 1 << 16
 _KINDS = {np.dtype(np.uint8): UINT8, np.dtype(np.int32): INT32}
@@ -185,9 +186,6 @@ class _Probe:
     kind: tuple = ()
     call: tuple = ()
 
-    def __post_init__(self):
-        self.fields = JobFields.of(self.job)
-
 
 _spare = []  # the probe that ran last
 
@@ -199,14 +197,12 @@ def _take():
         return _Probe()
 
 
-def _prepare(probe, routine, dtype, threads=1, scratch_size=0, widest=1, deepest=0, **wishes):
-    parts = round_up(private_size(widest, dtype.itemsize), 16)
-    step = parts + round_up(private_parts_size(deepest), 16)
-    size = (scratch_size + threads * step) * dtype.itemsize
-    if probe.scratch.size < size:
-        probe.scratch = aligned(size, np.dtype(np.uint8))
-    wishes |= {"scratch": address(probe.scratch), "private": scratch_size, "private_step": step}
-    wishes |= {"private_parts": parts, "deepest": deepest}
+def _prepare(probe, routine, dtype, threads=1, own=0, widest=1, **wishes):
+    # Each thread has `own` numbers for a start, and then what `batch.private` says.
+    step = round_up(own + private_size(widest, dtype.itemsize), CACHE_LINE // dtype.itemsize)
+    if probe.scratch.size < threads * step * dtype.itemsize:
+        probe.scratch = aligned(threads * step * dtype.itemsize, np.dtype(np.uint8))
+    wishes |= {"scratch": address(probe.scratch), "private": own, "private_step": step}
     probe.kind, probe.call = (), _prepared(routine, dtype, probe.job, _NO_OPS, threads, wishes)
 
 
@@ -231,34 +227,45 @@ def gemm(a, b, out, trans_a, trans_b, threads):
     if probe.kind != kind:
         _prepare_product(probe, *out.shape, a.shape[0 if trans_a else 1], trans_a, trans_b, a.dtype, threads)
         probe.kind = kind
-    fields = probe.fields
-    fields.out, fields.a, fields.b = address(out), address(a), address(b)
+    products.take.function(a.dtype, (probe.job, a, b, out))(probe.job, a, b, out)
     team(*probe.call)
     _spare[:] = [probe]
 
 
+def _stretch(whole, most, unit):
+    """The length of equal stretches, multiples of `unit`, that `whole` is cut into: about `most`."""
+    units = -(-whole // unit)
+    return -(-units // -(-units * unit // max(most, unit))) * unit
+
+
 def _prepare_product(probe, m, n, k, trans_a, trans_b, dtype, threads):
-    threads = min(threads, 1 + m * n * k // _WORK_PER_THREAD)
-    wishes = {
-        "m": m, "k": k, "n": n, "trans_a": trans_a, "trans_b": trans_b, "itemsize": dtype.itemsize,
-        "multiply": multiply.address(dtype),
-    }  # fmt: skip
-    if by_parts(k, n, m, dtype):
-        wishes |= {name: getattr(matrix_unit, name).address(dtype) for name in ("split_panel", "multiply_parts")}
-        deep = min(k, DEPTH)
-        size = round_up(parts_size(min(round_up(m, SIDE), tall_parts(deep)), deep), 16)
-        probe.shares = np.zeros(threads * SHARE, np.int64)
-        wishes |= {"right": size, "shares": address(probe.shares), "deepest": -(-deep // SIDE)}
-        _prepare(probe, probes.product_parts, dtype, threads, threads * size, **wishes)
-        return
-    count = lanes(dtype.itemsize)
-    right, left = round_up(n, panel(n, count)) * k, round_up(m, panel(m, count)) * k if trans_a else 0
-    _prepare(probe, probes.product, dtype, threads, round_up(right + left, 16), right=right, **wishes)
+    threads = min(threads, 1 + m * n * k // _PRODUCT_PER_THREAD)
+    parts = by_parts(k, n, m, dtype)
+    if parts:
+        routines = products.split_left_blocks, products.split_right_blocks, products.panels_by_blocks
+        width = together = SIDE
+        deep = _stretch(k, L2_BLOCK // parts_size(min(m, 8 * SIDE), SIDE) // dtype.itemsize * SIDE, SIDE)
+        tall, size = L2_BLOCK // parts_size(SIDE, deep) // dtype.itemsize * SIDE, parts_size(SIDE, deep)
+        across = min(-(-n // width), max(1, L2_BLOCK // 2 // size // dtype.itemsize))
+    else:
+        routines = products.pack_left, products.pack_right, products.panels_by_tiles
+        width, count = panel(n, lanes(dtype.itemsize)), lanes(dtype.itemsize)
+        together = panel(m, count) if trans_a else ROWS
+        deep, tall, across, size = k, L2_BLOCK // (k * dtype.itemsize), 1, round_up(k, count) * width
+    tall = _stretch(m, tall, together)
+    left = parts_size(tall, deep) if parts else tall * k if trans_a else 0
+    probe.shares = np.zeros(threads * SHARE, np.int64)
+    names = "prepare_left", "prepare_right", "multiply_panels"
+    _prepare(
+        probe, products.product, dtype, threads, left + across * size, m=m, k=k, n=n, trans_a=trans_a, trans_b=trans_b,
+        width=width, together=together, tall=tall, deep=deep, across=across, right=left, deepest=int(parts),
+        shares=address(probe.shares), **{name: one.address(dtype) for name, one in zip(names, routines, strict=True)},
+    )  # fmt: skip
 
 
 def _rows(z, out, **wishes):
     width = round_up(z.shape[1], 16)
-    return {"a": address(z), "out": address(out), "m": z.shape[0], "k": z.shape[1], "scratch_size": width, **wishes}
+    return {"a": address(z), "out": address(out), "m": z.shape[0], "k": z.shape[1], "own": width, **wishes}
 
 
 def activate(code, z, out, alpha):

@@ -55,7 +55,8 @@ ROUTINES = """
     rows_backward rowwise_backward finish_backward backward input_gradients weight_gradients apply decay_weights
     activate_row add_activities sum_penalties total_penalty add_slope sum_squares clip_factor clip_values constrain
     add_tied refresh_tied normalize hand_down_norm norm_weights multiply_parts split_inputs split_panel split_rows
-    input_gradients_parts input_gradients_rows slab_gradients add_up update descend
+    input_gradients_parts input_gradients_rows slab_gradients add_up update descend prepare_left prepare_right
+    multiply_panels
 """
 
 # One record an operation. `panel_in` and `panel` are the widths of the panels of its inputs and of its outputs.
@@ -79,7 +80,8 @@ OP = _record(
 JOB = _record(
     "mode threads done barrier n_ops lowest labels sgd n_metrics metrics packed params state itemsize "
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
-    "numbers count sums gradient seed step first last out a b m k trans_a trans_b right code zeros "
+    "numbers count sums gradient seed step first last out a b m k trans_a trans_b code zeros "
+    "width together tall deep across right "
     "penalty penalized constrained whole squares clip_global tied tied_gradient "
     "parts own_parts deepest private_parts private_turned shares slabs" + ROUTINES,
     "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
@@ -112,8 +114,6 @@ SPARE_ROWS = 4
 CACHE_LINE, _LARGE_PAGE = 64, 1 << 21
 # Bytes of a left factor that stay in a second-level cache while panels of the right one go by.
 L2_BLOCK = 1 << 20
-# Depth that products on the matrix unit are summed over at a time, so that many rows of a left factor stay there.
-DEPTH = 1024
 # Slabs that a batch is cut into at most, whatever the number of threads; and weights of a layer whose rows threads
 # share.
 SLABS, BY_ROWS = 4, 1 << 15

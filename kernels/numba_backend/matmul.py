@@ -6,14 +6,11 @@ always whole and in one order.
 
 from . import layout
 from .cache import inline, jit, routine
-from .intrinsics import at, outlined, prefetch, view
-from .microkernel import panel, read_vector, tile, turn, vector_size
+from .intrinsics import at, outlined
+from .microkernel import panel, tile, turn, vector_size
 from .processor import ROWS
 
 panel_of, tall_parts = jit(panel), jit(layout.tall_parts)
-
-# Rows of the caller's matrix that are on their way from memory while one is copied.
-AHEAD = 16
 
 
 @inline
@@ -44,7 +41,8 @@ def multiply(a, row, step, chunk, jump, rows, b, width, depth, s, c):
     """
     outlined()
     for i in range(0, rows, ROWS):
-        tile(width, depth, at(a, i * row), min(ROWS, rows - i), row, step, chunk, jump, b, s, 0, at(c, i * width))
+        place = at(c, i * width)
+        tile(width, depth, at(a, i * row), min(ROWS, rows - i), row, step, chunk, jump, b, s, 0, place, width)
 
 
 @jit
@@ -76,28 +74,3 @@ def turn_weights(w, panel, across, n, deep, place):
         start = at(w, c // panel * deep * panel + c % panel)
         for r in range(0, across, lanes):
             turn(at(start, r * panel), panel, at(place, c * across + r), across)
-
-
-@jit
-def pack(source, row, step, depth, n, width, j, panels):
-    """Copy panel j of any matrix (depth, n).
-
-    Layout: source(d, c) at d * row + c * step; panels [n / width][depth][width].
-    Aliasing: none.
-    """
-    outlined()
-    columns, factor, lanes = min(width, n - j * width), view(source, 1)[0], vector_size(source)
-    turned = depth // lanes * lanes if row == 1 and columns == width else 0
-    for d in range(0, turned, lanes):
-        for c in range(0, width, lanes):
-            turn(at(source, d + (j * width + c) * step), step, at(panels, (j * depth + d) * width + c), width)
-    for d in range(turned, depth):
-        place, first = at(panels, (j * depth + d) * width), at(source, d * row + j * width * step)
-        if step == 1 and columns == width:
-            for c in range(0, width, lanes):
-                prefetch(at(first, AHEAD * row + c))
-                read_vector(at(first, c), factor, at(place, c))
-            continue
-        line, part = view(place, columns), view(first, (columns - 1) * step + 1)
-        for c in range(columns):
-            line[c] = part[c * step]

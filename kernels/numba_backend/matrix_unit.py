@@ -28,7 +28,7 @@ from .cache import jit, routine
 from .intrinsics import I32, I64, at, call, fetch_line, outlined
 from .layout import BLOCK_PARTS, PART, SIDE
 from .matmul import blocks
-from .microkernel import spread
+from .microkernel import below, load_some, spread
 from .processor import LANES, MATRIX_UNIT, ROWS
 
 _TILE = PART // 2
@@ -47,16 +47,6 @@ def _unit(builder, name, *args):
 
 def _vector(builder, p):
     return builder.bitcast(p, _VECTOR.as_pointer())
-
-
-def _splat(builder, value):
-    one = builder.insert_element(ir.Constant(_BITS, ir.Undefined), builder.trunc(value, I32), I32(0))
-    return builder.shuffle_vector(one, one, ir.Constant(_BITS, None))
-
-
-def _below(builder, n):
-    """Which lanes of a vector are among the first n."""
-    return builder.icmp_signed("<", ir.Constant(_BITS, list(range(LANES))), _splat(builder, n))
 
 
 @intrinsic
@@ -93,12 +83,8 @@ def _split_pair(typingctx, low, n_low, high, n_high, out):
 
     def generate(context, builder, signature, args):
         low, n_low, high, n_high, out = args
-        zeros = ir.Constant(_VECTOR, None)
         kept = ir.Constant(_BITS, [0xFFFF0000] * LANES)
-        rest = [
-            builder.select(_below(builder, n), builder.load(_vector(builder, p), align=4), zeros)
-            for p, n in ((low, n_low), (high, n_high))
-        ]
+        rest = [load_some(builder, p, n, _VECTOR, 4) for p, n in ((low, n_low), (high, n_high))]
         for part in range(3):
             half = ir.Constant(_BITS, [0x8000 if part < 2 else 0] * LANES)  # the third part is all that is left
             a, b = (builder.add(builder.bitcast(x, _BITS), half) for x in rest)
@@ -117,13 +103,7 @@ def _split_pair(typingctx, low, n_low, high, n_high, out):
 def _read_bytes(builder, p, n):
     """Two vectors from 32 bytes, of which the first n are read, and the others are zeros."""
     kind, zeros = ir.VectorType(I8, SIDE), ir.Constant(ir.VectorType(I8, SIDE), None)
-    inside = builder.icmp_signed("<", ir.Constant(kind, list(range(SIDE))), spread(builder, builder.trunc(n, I8), SIDE))
-    place = builder.bitcast(p, kind.as_pointer())
-    kinds = [place.type, I32, inside.type, kind]
-    load = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(kind, kinds), f"llvm.masked.load.v{SIDE}i8.p0"
-    )
-    numbers = builder.call(load, [place, I32(1), inside, zeros])
+    numbers = load_some(builder, p, n, kind, 1)
     halves = [ir.Constant(_BITS, list(range(start, start + LANES))) for start in (0, LANES)]
     return [builder.uitofp(builder.shuffle_vector(numbers, zeros, half), _VECTOR) for half in halves]
 
@@ -246,12 +226,55 @@ def _finish(typingctx, c, step, rows, columns, scale, s):
                 builder.store(line, place, align=4)
                 bits = builder.and_(builder.bitcast(line, _BITS), exponent)
                 builder.store(builder.or_(builder.load(wrong), builder.icmp_unsigned("==", bits, exponent)), wrong)
-            counted = builder.and_(builder.load(wrong), _below(builder, builder.sub(columns, start)))
+            counted = builder.and_(builder.load(wrong), below(builder, builder.sub(columns, start), LANES))
             builder.store(builder.or_(builder.load(found), builder.bitcast(counted, I16)), found)
         return builder.icmp_unsigned("==", builder.load(found), I16(0))
 
     index = types.int64
     return types.boolean(c, index, index, index, scale, s), generate
+
+
+@intrinsic
+def _put_rows(typingctx, block, rows, columns, add, out, step):
+    """OUT = a block of sums, or OUT + the block if `add`; whether all of it is finite."""
+
+    def generate(context, builder, signature, args):
+        block, rows, columns, add, out, step = args
+        exponent = ir.Constant(_BITS, [0x7F800000] * LANES)
+        wrong = cgutils.alloca_once_value(builder, ir.Constant(ir.VectorType(ir.IntType(1), LANES), None))
+        kinds = [_VECTOR, _VECTOR.as_pointer(), I32, ir.VectorType(ir.IntType(1), LANES)]
+        store = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), kinds), f"llvm.masked.store.v{LANES}f32.p0"
+        )
+        for start in range(0, SIDE, LANES):
+            rest = builder.sub(columns, I64(start))
+            inside, old = below(builder, rest, LANES), builder.select(add, rest, I64(0))
+            with cgutils.for_range(builder, rows) as row:
+                source = builder.gep(block, [builder.add(builder.mul(row.index, I64(SIDE)), I64(start))])
+                place = builder.gep(out, [builder.add(builder.mul(row.index, step), I64(start))])
+                sums = builder.load(_vector(builder, source), align=4)
+                line = builder.fadd(sums, load_some(builder, place, old, _VECTOR, 4))
+                builder.call(store, [line, _vector(builder, place), I32(4), inside])
+                bits = builder.and_(builder.bitcast(line, _BITS), exponent)
+                found = builder.and_(builder.icmp_unsigned("==", bits, exponent), inside)
+                builder.store(builder.or_(builder.load(wrong), found), wrong)
+        return builder.icmp_unsigned("==", builder.bitcast(builder.load(wrong), I16), I16(0))
+
+    index = types.int64
+    return types.boolean(block, index, index, types.boolean, block, index), generate
+
+
+@jit
+def multiply_blocks(count, a, b, rows, columns, add, block, out, step):
+    """OUT = the sum of `count` products of blocks, or OUT + the sum if `add`; whether all of it is finite.
+
+    Shapes: out (rows, columns), `block` is room for one.
+    Layout: rows of out are `step` apart.
+    Aliasing: none.
+    """
+    outlined()
+    _sum_blocks(count, a, b, False, rows > LANES, columns > LANES, block, SIDE)
+    return _put_rows(block, rows, columns, add, out, step)
 
 
 @jit
@@ -263,16 +286,31 @@ def split_left(a, step, first, last, columns, apart, out):
     Aliasing: none.
     """
     outlined()
-    second = LANES if columns > LANES else 0  # nothing is read behind a panel of one vector
     for r in range(first, last):
         p, place = at(a, r * step), at(out, r // SIDE * apart + r % SIDE * LANES)
-        _split_pair(p, columns, at(p, second), columns - LANES, place)
+        _split_pair(p, columns, at(p, LANES), columns - LANES, place)
 
 
 @routine
 def split_rows(a, step, first, last, columns, apart, p):
     """`split_left` for other routines."""
     split_left(a, step, first, last, columns, apart, p)
+
+
+@jit
+def split_right(b, step, rows, columns, out):
+    """A block of a right factor into parts, zeros beyond its rows.
+
+    Shapes: b (rows, columns).
+    Layout: rows of b are `step` apart.
+    Aliasing: none.
+    """
+    outlined()
+    for v in range(0, min(columns, SIDE), LANES):
+        for i in range(LANES):
+            low, n_low = at(b, i * step + v), columns - v if i < rows else 0
+            high, n_high = at(low, LANES * step), columns - v if i + LANES < rows else 0
+            _split_pair(low, n_low, high, n_high, at(out, (v + i) * LANES))
 
 
 @routine
@@ -285,19 +323,7 @@ def split_panel(b, width, depth, p):
     """
     outlined()
     for k in range(0, depth, SIDE):
-        for v in range(0, width, LANES):
-            start, out = at(b, k * width + v), at(p, k // SIDE * BLOCK_PARTS + v * LANES)
-            if k + SIDE <= depth:
-                for i in range(LANES):
-                    low = at(start, i * width)
-                    _split_pair(low, LANES, at(low, LANES * width), LANES, at(out, i * LANES))
-                continue
-            for i in range(LANES):
-                # Rows behind the last one are zeros, and not read.
-                rest = depth - k - i
-                low = at(start, i * width if rest > 0 else 0)
-                high = at(low, LANES * width if rest > LANES else 0)
-                _split_pair(low, LANES if rest > 0 else 0, high, LANES if rest > LANES else 0, at(out, i * LANES))
+        split_right(at(b, k * width), width, depth - k, width, at(p, k // SIDE * BLOCK_PARTS))
 
 
 @routine

@@ -54,6 +54,24 @@ def spread(builder, number, count):
     return builder.shuffle_vector(one, vector, ir.Constant(ir.VectorType(I32, count), None))
 
 
+def load_some(builder, p, n, vector, align):
+    """The first n numbers of a vector, and zeros: nothing behind them is read."""
+    name = {ir.FloatType(): "f32", ir.DoubleType(): "f64"}.get(vector.element, "i8")
+    lane = vector.element if name == "i8" else I32
+    place, inside = builder.bitcast(p, vector.as_pointer()), below(builder, n, vector.count, lane)
+    kinds = [place.type, I32, inside.type, vector]
+    load = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(vector, kinds), f"llvm.masked.load.v{vector.count}{name}.p0"
+    )
+    return builder.call(load, [place, I32(align), inside, ir.Constant(vector, None)])
+
+
+def below(builder, n, count, lane=I32):
+    """Which lanes of a vector are among the first n."""
+    numbers = ir.Constant(ir.VectorType(lane, count), list(range(count)))
+    return builder.icmp_signed("<", numbers, spread(builder, builder.trunc(n, lane), count))
+
+
 @intrinsic
 def vector_size(typingctx, like):
     """`lanes` of numbers like this, or that this points to, as a constant of the compiled code."""
@@ -90,12 +108,12 @@ def read_vector(typingctx, source, factor, out):
 
 
 @intrinsic
-def tile(typingctx, width, depth, a, rows, row, step, chunk, jump, b, start, start_step, c):
+def tile(typingctx, width, depth, a, rows, row, step, chunk, jump, b, start, start_step, c, c_step):
     """Compute one tile.
 
     Shapes: A (rows, depth), B (depth, width), S (ROWS, width) or (width,), c (ROWS, width), of which at least `rows`
     are written; width is one of those of `panel`.
-    Layout: A and S by strides as above, B and c contiguous. Strides count elements.
+    Layout: A, S and c by strides as above, B contiguous. Strides count elements.
     Aliasing: c may be S.
     """
     real = a.dtype
@@ -120,7 +138,7 @@ def tile(typingctx, width, depth, a, rows, row, step, chunk, jump, b, start, sta
         return context.get_dummy_value()
 
     index = types.int64
-    return types.none(index, index, a, index, index, index, index, index, a, a, index, a), generate
+    return types.none(index, index, a, index, index, index, index, index, a, a, index, a, index), generate
 
 
 def _multiply_add(builder, a, b, c):
@@ -134,7 +152,9 @@ def _multiply_add(builder, a, b, c):
     )
 
 
-def _generate_tile(builder, real, count, height, vectors, depth, a, rows, row, step, chunk, jump, b, start, apart, c):
+def _generate_tile(
+    builder, real, count, height, vectors, depth, a, rows, row, step, chunk, jump, b, start, apart, c, c_step
+):
     vector = ir.VectorType(real, count)
     align = 4 if count == LANES else 8  # a number's, for the caller's matrices
     width = vectors * count
@@ -184,7 +204,7 @@ def _generate_tile(builder, real, count, height, vectors, depth, a, rows, row, s
     sums = [load(start, builder.add(builder.mul(I64(r), apart), I64(v * count))) for r, v in places]
     sums = loop(depth, [a, b, *sums], one_chunk)[2:]
     for (r, v), total in zip(places, sums, strict=True):
-        p = builder.gep(c, [I64(r * width + v * count)])
+        p = builder.gep(c, [builder.add(builder.mul(I64(r), c_step), I64(v * count))])
         builder.store(total, builder.bitcast(p, vector.as_pointer()), align=align)
 
 
@@ -232,6 +252,25 @@ def add_outer(typingctx, width, count, a, step, depth, b, c):
     return types.none(index, index, a, index, index, a, a), generate
 
 
+def _turn(builder, rows, place):
+    """Store the transpose of square `rows`, row i at `place(i)`."""
+    count = len(rows)
+
+    def mix(x, y, picked):
+        return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, count), picked))
+
+    h = count // 2
+    while h:
+        low = [i if not i & h else count + i - h for i in range(count)]
+        high = [i + h if not i & h else count + i for i in range(count)]
+        for i in range(count):
+            if not i & h:
+                rows[i], rows[i + h] = mix(rows[i], rows[i + h], low), mix(rows[i], rows[i + h], high)
+        h //= 2
+    for i, line in enumerate(rows):
+        builder.store(line, builder.bitcast(place(i), line.type.as_pointer()), align=4 if count == LANES else 8)
+
+
 @intrinsic
 def turn(typingctx, a, a_step, b, b_step):
     """Transpose a square of as many rows and columns as a vector has numbers.
@@ -255,23 +294,47 @@ def turn(typingctx, a, a_step, b, b_step):
         align = 4 if count == LANES else 8
 
         def place(p, i, step):
-            return builder.bitcast(builder.gep(p, [builder.mul(I64(i), step)]), vector.as_pointer())
+            return builder.gep(p, [builder.mul(I64(i), step)])
 
-        def mix(x, y, picked):
-            return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, count), picked))
-
-        rows = [builder.load(place(a, i, a_step), align=align) for i in range(count)]
-        h = count // 2
-        while h:
-            low = [i if not i & h else count + i - h for i in range(count)]
-            high = [i + h if not i & h else count + i for i in range(count)]
-            for i in range(count):
-                if not i & h:
-                    rows[i], rows[i + h] = mix(rows[i], rows[i + h], low), mix(rows[i], rows[i + h], high)
-            h //= 2
-        for i, line in enumerate(rows):
-            builder.store(line, place(b, i, b_step), align=align)
+        places = [builder.bitcast(place(a, i, a_step), vector.as_pointer()) for i in range(count)]
+        _turn(builder, [builder.load(p, align=align) for p in places], lambda i: place(b, i, b_step))
         return context.get_dummy_value()
 
     index = types.int64
     return types.none(a, index, a, index), generate
+
+
+@intrinsic
+def turn_some(typingctx, a, a_step, rows, columns, b, b_step):
+    """The same of so many rows and columns, with zeros for the others of the square. No others are read."""
+    count = lanes(a.dtype.bitwidth // 8)
+
+    def generate(context, builder, signature, args):
+        a, a_step, rows, columns, b, b_step = args
+        vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), count)
+        lines = []
+        for i in range(count):
+            n = builder.select(builder.icmp_signed("<", I64(i), rows), columns, I64(0))
+            place = builder.gep(a, [builder.mul(I64(i), a_step)])
+            lines.append(load_some(builder, place, n, vector, 4 if count == LANES else 8))
+        _turn(builder, lines, lambda i: builder.gep(b, [builder.mul(I64(i), b_step)]))
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.none(a, index, index, index, a, index), generate
+
+
+@intrinsic
+def copy_some(typingctx, source, n, out):
+    """The first n numbers of a vector; the others of `out` become zeros."""
+    count = lanes(source.dtype.bitwidth // 8)
+
+    def generate(context, builder, signature, args):
+        source, n, out = args
+        vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), count)
+        align = 4 if count == LANES else 8
+        numbers = load_some(builder, source, n, vector, align)
+        builder.store(numbers, builder.bitcast(out, vector.as_pointer()), align=align)
+        return context.get_dummy_value()
+
+    return types.none(source, types.int64, out), generate

@@ -145,6 +145,8 @@ def team(function, threads, *args):
     The function must end in a barrier: when thread 0 is back, the others touch nothing but that barrier any more, which
     has to lie in an argument.
     """
+    if threads == 1:
+        return function(*args, 0)
     helpers = [_hire() for _ in range(threads - 1)]
     for thread, helper in enumerate(helpers, 1):
         helper.put((function, (*args, thread)))

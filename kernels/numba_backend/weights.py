@@ -85,7 +85,7 @@ def _sum_slabs(like, job, op, number, a, height, row, step, d, rows, spare, out,
             piece, depth = spare, end - start
             tile(
                 panel, depth, at(a, start * step), height, row, step, depth, 0, at(d, start * panel),
-                pointer(like, job.zeros), 0, piece,
+                pointer(like, job.zeros), 0, piece, panel,
             )  # fmt: skip
         numbers = view(piece, n)
         for k in range(n):
@@ -201,7 +201,7 @@ def weight_gradients(like, job, ops, number, mode, x, constants, rows, high, tea
                     part = (deep * panels + j) * panel if is_bias else place - op.w
                     _sum_slabs(like, job, op, part, a, height, row, step, d, rows, at(block, ROWS * panel), g, team)
                 else:
-                    tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block)
+                    tile(panel, rows, a, height, row, step, rows, 0, d, zeros, 0, block, panel)
                 if op.penalized:
                     l1, l2 = (op.bias_l1, op.bias_l2) if is_bias else (op.kernel_l1, op.kernel_l2)
                     call(job.add_slope, (w, l1, l2, g))
