@@ -19,6 +19,7 @@ What is infinite, NaN or too large for a bfloat16 makes all sums that it is part
 others, are computed again by `microkernel.tile`.
 """
 
+from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -38,6 +39,8 @@ _BITS = ir.VectorType(I32, LANES)
 # Parts of the left and of the right factor, in the order of their products.
 _ORDER = (0, 2), (0, 1), (1, 1), (1, 0), (2, 0), (0, 0)
 _ORDER_THIN = (0, 2), (0, 1), (0, 0)
+
+llvm.initialize_native_asmparser()  # for the no-operations below
 
 
 def _unit(builder, name, *args):
@@ -178,9 +181,9 @@ def _generate_sum(builder, count, a, b, thin, rows, columns, c, step):
     def address(p, numbers):
         return builder.bitcast(builder.gep(p, [numbers]), cgutils.voidptr_t)
 
-    def load(first, halves, p, part):
-        for half in halves:
-            _unit(builder, "tileloadd64", I8(first + half), address(p, I64(part * PART + half * _TILE)), I64(64))
+    def load(first, half, p, part):
+        _unit(builder, "tileloadd64", I8(first + half), address(p, I64(part * PART + half * _TILE)), I64(64))
+        builder.asm(ir.FunctionType(ir.VoidType(), []), "\n".join(["nop"] * 8), "", [], True)
 
     corners = [(r, v) for r in rows for v in columns]
     for r, v in corners:
@@ -190,18 +193,25 @@ def _generate_sum(builder, count, a, b, thin, rows, columns, c, step):
             builder.gep(p, [builder.mul(loop.index, I64(size))])
             for p, size in ((a, PART if thin else BLOCK_PARTS), (b, BLOCK_PARTS))
         ]
-        # With each product a part of what comes next is fetched: of B, and before it of an A that has three.
+        # All here waits for the unit, and a thread that does nothing else meanwhile gets less than its half of a core
+        # that it shares: products then take up to half as long again. So what comes next is fetched between the
+        # products, little by little (of B, and before it of an A that has three parts), a tile is loaded as soon as
+        # it is free, and instructions that do nothing follow.
         coming = [(p, BLOCK_PARTS + part * PART) for p in here[thin:] for part in range(3)]
-        before = None, None
-        for parts, (p, start) in zip(_ORDER_THIN if thin else _ORDER, coming, strict=True):
-            for line in range(0, PART, 16):
-                fetch_line(builder, builder.gep(p, [I64(start + line)]))
-            for p, part, old, first, halves in zip(here, parts, before, (4, 6), (rows, columns), strict=True):
-                if part != old:
-                    load(first, halves, p, part)
-            before = parts
-            for r, v in corners:
+        order = _ORDER_THIN if thin else _ORDER
+        for p, part, first, halves in zip(here, order[0], (4, 6), (rows, columns), strict=True):
+            for half in halves:
+                load(first, half, p, part)
+        for parts, following, (p, start) in zip(order, (*order[1:], None), coming, strict=True):
+            left, right = (a != b for a, b in zip(parts, following or parts, strict=True))
+            for number, (r, v) in enumerate(sorted(corners, key=lambda corner: corner[::-1]) if right else corners):
                 _unit(builder, "tdpbf16ps", I8(2 * r + v), I8(4 + r), I8(6 + v))
+                for line in range(number * PART // len(corners), (number + 1) * PART // len(corners), 16):
+                    fetch_line(builder, builder.gep(p, [I64(start + line)]))
+                if left and v == columns[-1]:
+                    load(4, r, here[0], following[0])
+                if right and r == rows[-1]:
+                    load(6, v, here[1], following[1])
     for r, v in corners:
         start = builder.add(builder.mul(step, I64(16 * r)), I64(16 * v))
         _unit(builder, "tilestored64", I8(2 * r + v), address(c, start), builder.mul(step, I64(4)))
