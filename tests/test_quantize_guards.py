@@ -143,6 +143,44 @@ def test_an_array_that_changes_is_looked_at_again():
         assert np.array_equal(model.params, other.params)
 
 
+FORMS = {
+    "bytes": lambda b: b,
+    "divided": lambda b: b / np.float32(255),
+    "as numbers": lambda b: b.astype(np.float32),
+    "times 0.01": lambda b: b * 0.01,
+    "zeros and ones": lambda b: b > 99,
+    "others": lambda b: b / 255 + 1e-3,
+}
+
+
+@pytest.mark.parametrize("autoencoder", [False, True])
+@pytest.mark.parametrize("seed", range(16))
+def test_results_are_those_without_a_look(seed, autoencoder, monkeypatch):
+    """Arrays, validation data and chunks of all kinds, one after the other."""
+    b, y = pixels(1200)
+
+    def data(rng):
+        start, rows = rng.integers(600), rng.choice([300, 600])
+        x = FORMS[rng.choice(list(FORMS))](b[start : start + rows])
+        return x, x if autoencoder else y[start : start + rows]
+
+    def results():
+        rng, sizes = np.random.default_rng(seed), [20, 8, 4]
+        options = {"seed": 0, "input_scale": rng.choice([1 / 255, 0.01]), "optimizer": fastnn.optimizers.SGD(1e-3)}
+        model = fastnn.Autoencoder(sizes, **options) if autoencoder else fastnn.MLP(sizes, **options)
+        found = []
+        for _ in range(4):
+            found.append(model.fit(*data(rng), verbose=0, validation_data=data(rng)).history["val_loss"])
+            model.fit([data(rng) for _ in range(3)], verbose=0)
+            found += [model.params, model.predict(data(rng)[0]), model.evaluate(*data(rng), verbose=0)]
+        return model, found
+
+    model, expected = results()
+    monkeypatch.setattr(model._network.backend, "quantize", lambda *arguments: False)
+    for got, without in zip(expected, results()[1], strict=True):
+        assert np.allclose(got, without, rtol=1e-4, atol=1e-5)
+
+
 # ---------------------------------------------------------------------------------------------- several at a time
 
 
