@@ -83,6 +83,51 @@ def test_python_threads_may_train_at_the_same_time():
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+def test_products_of_both_kinds_from_several_python_threads():
+    """One soon after the other, so that helpers are found with the last call or asleep, and attend to another kind."""
+    rng, wrong = np.random.default_rng(0), []
+    factors = [(rng.normal(size=(64, 160)).astype(t), rng.normal(size=(160, 200)).astype(t)) for t in ("f4", "f8")]
+
+    def product(a, b, threads):
+        out = np.full((len(a), b.shape[1]), np.nan, a.dtype)
+        nb.gemm(a, b, out, False, False, threads)
+        return out
+
+    expected = [product(a, b, 1) for a, b in factors]
+
+    def work(first):
+        for i in range(first, first + 600):
+            kind = i // 3 % 2
+            if not np.array_equal(product(*factors[kind], 2 + i % 2), expected[kind]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_helpers_attend_to_the_next_call(monkeypatch):
+    """A product soon after another has not to wake them."""
+    engine = importlib.import_module(f"{nb.__name__}.engine")
+    offers, found = engine.offer, []
+
+    class Counted:
+        @staticmethod
+        def function(kind, args):
+            offer = offers.function(kind, args)
+            return lambda *args: found.append(offer(*args)) or found[-1]
+
+    monkeypatch.setattr(engine, "offer", Counted)
+    a, out = np.ones((130, 130), np.float32), np.zeros((130, 130), np.float32)
+    while not any(found) and len(found) < 20_000:
+        nb.gemm(a, a, out, False, False, 2)
+    assert any(found)
+    assert (out == 130).all()
+
+
 def test_results_are_those_of_one_thread():
     alone = train(1)
     assert all(np.array_equal(alone, train(threads)) for threads in (2, 3, 5))

@@ -31,12 +31,10 @@ from .layout import workspace as _workspace
 from .microkernel import lanes, panel
 from .processor import ROWS
 from .quantize import quantize_numbers
-from .threads import team
+from .threads import NO_BOX, team
 
 # Work below which a thread more costs more than it saves, in multiplications a batch.
 _WORK_PER_THREAD = 1_000_000
-# The same for one product alone, which has to wake the threads for itself.
-_PRODUCT_PER_THREAD = 3_000_000
 # Numbers to go through once below which it does.
 _NUMBERS_PER_THREAD = 1 << 16
 _KINDS = {np.dtype(np.uint8): UINT8, np.dtype(np.int32): INT32}
@@ -49,7 +47,8 @@ def _prepared(routine, dtype, job, ops, threads, wishes):
         setattr(fields, name, value)
     fields.threads = threads
     args = dtype.type(0), routine.address(dtype), job, ops
-    return engine.enter.function(dtype, (*args, 0)), threads, *args
+    enter, offer = (one.function(dtype, (*args, 0, NO_BOX)) for one in (engine.enter, engine.offer))
+    return enter, offer, threads, *args
 
 
 def _call(routine, dtype, job, ops, threads, **wishes):
@@ -239,7 +238,7 @@ def _stretch(whole, most, unit):
 
 
 def _prepare_product(probe, m, n, k, trans_a, trans_b, dtype, threads):
-    threads = min(threads, 1 + m * n * k // _PRODUCT_PER_THREAD)
+    threads = min(threads, 1 + m * n * k // _WORK_PER_THREAD)
     parts = by_parts(k, n, m, dtype)
     if parts:
         routines = products.split_left_blocks, products.split_right_blocks, products.panels_by_blocks

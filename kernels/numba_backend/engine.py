@@ -5,11 +5,13 @@ What is to be done stands in a record (`layout.JOB`), as a mode and as the addre
 
 import numpy as np
 
-from .batch import EVALUATE, FORWARD, LOSS_GRAD, TRAIN, UPDATE, gathered, is_thin, wait
-from .cache import Entry, routine
-from .intrinsics import FLUSH, call, float_state, outlined, set_float_state, value_of
+from .batch import EVALUATE, FORWARD, INDEX, LOSS_GRAD, TRAIN, UPDATE, gathered, is_thin, wait
+from .cache import Entry, jit, routine
+from .intrinsics import FLUSH, atomic_load, call, float_state, outlined, pointer, set_float_state, value_of, view
 from .matmul import blocks
 from .matrix_unit import begin_tiles, end_tiles
+from .microkernel import vector_size as kind_of
+from .threads import attend, reach
 
 
 @routine
@@ -65,12 +67,13 @@ def run(like, job, ops, team):
         job.done = batches
 
 
-def _enter(like, address, jobs, ops, thread):
+@jit
+def _work(like, address, job, ops, thread):
     """Run a routine as one thread of a team.
 
     Denormals count as zero meanwhile: they cost a hundred times as much as other numbers and mean nothing here.
     """
-    job = jobs[0]
+    outlined()
     team = np.int64(thread), job.threads
     state, tiles = float_state(), job.deepest > 0
     set_float_state(state | FLUSH)
@@ -83,5 +86,20 @@ def _enter(like, address, jobs, ops, thread):
     set_float_state(state)
 
 
-enter = Entry(_enter)
-__all__ = ["EVALUATE", "FORWARD", "LOSS_GRAD", "TRAIN", "UPDATE", "enter", "run"]
+def _enter(like, address, jobs, ops, thread, box):
+    _work(like, address, jobs[0], ops, thread)
+    while thread > 0 and attend(pointer(INDEX, box.ctypes.data), kind_of(like)):
+        there = view(pointer(jobs[0], box[2]), 1), view(pointer(ops[0], box[3]), 1)
+        _work(like, box[1], there[0][0], there[1], box[4])
+
+
+def _offer(like, address, jobs, ops, thread, box):
+    p = pointer(INDEX, box.ctypes.data)
+    if atomic_load(p) != kind_of(like):
+        return False  # the helper may still read what is in the box
+    box[1], box[2], box[3], box[4] = address, jobs.ctypes.data, ops.ctypes.data, thread
+    return reach(p, kind_of(like))
+
+
+enter, offer = Entry(_enter), Entry(_offer)
+__all__ = ["EVALUATE", "FORWARD", "LOSS_GRAD", "TRAIN", "UPDATE", "enter", "offer", "run"]

@@ -1,9 +1,10 @@
 """Threads: one compiled function, entered by every thread of a team, with barriers between its phases.
 
 There is no threading layer. A helper is a Python thread that waits for a call, enters the same compiled code as the
-caller and lets go of the interpreter lock there. Teams are lent out, so that calls from several Python threads never
-wait for one another, and a forked child starts with none. Inside, threads meet at a barrier that costs a fraction of
-a microsecond; it gives way to other programs when a thread is late.
+caller and lets go of the interpreter lock there. It stays there for some microseconds after a call, where the next one
+finds it at once: to wake it would take longer than a small product. Teams are lent out, so that calls from several
+Python threads never wait for one another, and a forked child starts with none. Inside, threads meet at a barrier that
+costs a fraction of a microsecond; it gives way to other programs when a thread is late.
 """
 
 import os
@@ -27,7 +28,12 @@ from .intrinsics import (
 from .layout import SHARE
 from .matmul import share
 
-_SPINS = 200
+# How often a thread looks before it gives way to others at a barrier, and before a helper goes back to sleep: 4 and 20
+# microseconds. From one call to the next it takes Python less.
+_SPINS, _ATTENDED = 200, 1000
+# What a call by way of a box takes, and more: a cache line.
+BOX = 8
+_AWAY, _CALLED = 0, -1
 _NUMBERS, _TAKEN = (1 << 15) - 1, (1 << 24) - 1
 
 _idle = []
@@ -123,34 +129,70 @@ def take_jobs(p, jobs, piece, least, team):
     return np.int64(0), np.int64(0)
 
 
-def _serve(calls):
-    while True:
-        function, args = calls.get()
-        function(*args)
-        del function, args
+@jit
+def attend(box, kind):
+    """Wait a little for a call that has numbers of this kind; whether there is one, which is in the box then.
+
+    Shapes: box (BOX,), int64; the first says `kind` while somebody waits here, and otherwise _AWAY or _CALLED.
+    Layout: contiguous.
+    Aliasing: none.
+    """
+    outlined()
+    atomic_store(box, kind)
+    for _ in range(_ATTENDED):
+        if atomic_load(box) == _CALLED:
+            return True
+        pause()
+    return not atomic_swap(box, kind, _AWAY)
+
+
+@inline
+def reach(box, kind):
+    """Hand a call that is in the box to a helper who attends to it; whether there is one."""
+    return atomic_swap(box, kind, _CALLED)
+
+
+class _Helper:
+    def __init__(self):
+        self.box, self.args, self._calls = np.zeros(BOX, np.int64), None, queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="fastnn-numba", daemon=True).start()
+
+    def _serve(self):
+        while True:
+            function, args = self._calls.get()
+            function(*args)
+            del function, args
+
+    def call(self, enter, offer, args):
+        if offer(*args, self.box):
+            self.args = args  # for as long as the helper may look at them; it has done with those before
+        else:
+            self._calls.put((enter, (*args, self.box)))
 
 
 def _hire():
     try:
         return _idle.pop()
     except IndexError:
-        calls = queue.SimpleQueue()
-        threading.Thread(target=_serve, args=(calls,), name="fastnn-numba", daemon=True).start()
-        return calls
+        return _Helper()
 
 
-def team(function, threads, *args):
-    """Call ``function(*args, thread)`` once for each of `threads` threads at a time; the result of thread 0.
+NO_BOX = np.zeros(BOX, np.int64)
+
+
+def team(enter, offer, threads, *args):
+    """Call ``enter(*args, thread, box)`` once for each of `threads` threads at a time; the result of thread 0.
 
     The function must end in a barrier: when thread 0 is back, the others touch nothing but that barrier any more, which
-    has to lie in an argument.
+    has to lie in an argument. After it, helpers `attend` to their box. ``offer(*args, thread, box)`` is to `reach` one
+    there, and tells whether it has.
     """
     if threads == 1:
-        return function(*args, 0)
+        return enter(*args, 0, NO_BOX)
     helpers = [_hire() for _ in range(threads - 1)]
     for thread, helper in enumerate(helpers, 1):
-        helper.put((function, (*args, thread)))
+        helper.call(enter, offer, (*args, thread))
     try:
-        return function(*args, 0)
+        return enter(*args, 0, NO_BOX)
     finally:
         _idle.extend(helpers)
