@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -109,23 +110,31 @@ def test_products_of_both_kinds_from_several_python_threads():
     assert not wrong
 
 
-def test_helpers_attend_to_the_next_call(monkeypatch):
-    """A product soon after another has not to wake them."""
-    engine = importlib.import_module(f"{nb.__name__}.engine")
-    offers, found = engine.offer, []
+def test_a_call_is_offered_to_a_helper_who_waits_for_its_kind():
+    """And what is in the box of any other is left alone."""
+    engine, threads, layout = (
+        importlib.import_module(f"{nb.__name__}.{part}") for part in ("engine", "threads", "layout")
+    )
+    job, ops, box = layout.new_job(), np.zeros(1, layout.OP), np.arange(threads.BOX)
+    args = np.float32(0), 123, job, ops, 1, box
+    offer = engine.offer.function(np.dtype(np.float32), args)
+    waiting = importlib.import_module(f"{nb.__name__}.processor").LANES
+    for other in (0, -1, waiting // 2):
+        box[:] = other, *range(1, len(box))
+        assert not offer(*args)
+        assert box.tolist() == [other, *range(1, len(box))]
+    box[0] = waiting
+    assert offer(*args)
+    assert box[:5].tolist() == [-1, 123, job.ctypes.data, ops.ctypes.data, 1]
 
-    class Counted:
-        @staticmethod
-        def function(kind, args):
-            offer = offers.function(kind, args)
-            return lambda *args: found.append(offer(*args)) or found[-1]
 
-    monkeypatch.setattr(engine, "offer", Counted)
-    a, out = np.ones((130, 130), np.float32), np.zeros((130, 130), np.float32)
-    while not any(found) and len(found) < 20_000:
-        nb.gemm(a, a, out, False, False, 2)
-    assert any(found)
-    assert (out == 130).all()
+def test_only_a_helper_who_does_not_attend_is_woken():
+    helper = importlib.import_module(f"{nb.__name__}.threads")._Helper()
+    woken = queue.SimpleQueue()
+    for number, attends in enumerate((True, False, True, False)):
+        helper.call(lambda *args: woken.put(args), lambda *args, attends=attends: attends, (number,))
+    assert [woken.get(timeout=60)[0] for _ in range(2)] == [1, 3]
+    assert woken.empty()
 
 
 def test_results_are_those_of_one_thread():

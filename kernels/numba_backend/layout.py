@@ -77,9 +77,9 @@ OP = _record(
 # What one call of the compiled code does and on what: `mode` is a constant of `engine`, arrays are addresses.
 # `barrier` is the address of `meeting`, where the threads wait for each other: it lies in here because a late thread,
 # which has hold of this record, may still look at it when the call is over.
-# For one product alone: panels of its right factor are `width` wide and prepared `across` at a time; stretches of it have
-# `tall` rows, shared out `together`, and are `deep`; a thread's left factor comes first in what it has for itself, the
-# right one at `right`.
+# For one product alone: panels of its right factor are `width` wide and prepared `across` at a time; stretches of it
+# have `tall` rows, shared out `together`, and are `deep`; a thread's left factor comes first in what it has for itself,
+# the right one at `right`.
 JOB = _record(
     "mode threads done barrier n_ops lowest labels sgd n_metrics metrics packed params state itemsize "
     "scratch gathered copy_step row_step private private_step widest row_sums x x_kind y y_kind weights order n batch "
