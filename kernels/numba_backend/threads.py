@@ -139,10 +139,13 @@ def attend(box, kind):
     """
     outlined()
     atomic_store(box, kind)
-    for _ in range(_ATTENDED):
+    for i in range(_ATTENDED):
         if atomic_load(box) == _CALLED:
             return True
-        pause()
+        if i % _SPINS:
+            pause()
+        else:
+            give_way()  # whoever is to call may need this very processor
     return not atomic_swap(box, kind, _AWAY)
 
 
