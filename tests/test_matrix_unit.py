@@ -22,6 +22,7 @@ NETS = {
     "narrow": ("2100 80 softmax 2100 17", 96, 64, {"loss": "mse", "optimizer": "sgd"}),
     "normalized": ("210 230 bn gelu 190 ln silu 250 softmax 220", 140, 70, {"loss": "mse", "optimizer": "adam"}),
     "tied": ("240 200 l2:0.01 relu al1:0.001 tied0 sigmoid", 128, 64, {"loss": "mse", "optimizer": "adam"}),
+    "small": ("300 200 relu 290", 90, 40, {"loss": "mse", "optimizer": "adam"}),
     "limited": (
         "222 251 max:1 noise0.1 213",
         128,
@@ -131,12 +132,27 @@ def test_it_is_not_the_vector_unit(unit):
     np.testing.assert_allclose(many, one, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("text", "on_the_unit"), [("300 350", True), ("300 200", False)])
+@pytest.mark.parametrize(("text", "on_the_unit"), [("500 128", True), ("500 90", False)])
 def test_inputs_of_few_columns_are_for_the_vector_unit(cython, text, on_the_unit):
     """To split them would take as long as the product, which is all that inference wants of them."""
     c = case(text, 96, 96, loss="mse", optimizer="sgd", dtype="float32")
     many, few = Fit.of(cython, c), Fit(cython, c.plan, c.params, batch_size=48)
     assert same_bits(many.forward(c.x), few.forward(c.x)) != on_the_unit
+
+
+@pytest.mark.parametrize(("batch", "on_the_unit"), [(24, False), (40, True)])
+def test_small_batches_are_for_it_if_they_are_bytes(cython, batch, on_the_unit):
+    c = case("300 200 relu 290", batch, batch, loss="mse", optimizer="sgd", dtype="float32", input_scale=1.0)
+    x = np.random.default_rng(0).integers(0, 3, c.x.shape).astype(np.uint8)
+    found = []
+    fit = Fit.of(cython, c)
+    for kind in (np.uint8, np.float32, np.uint8):
+        cython.load(fit.workspace, c.params, np.empty((0, c.params.size), np.float32))
+        fit.train(x.astype(kind), c.y)
+        found.append(fit.host()[0])
+    assert same_bits(found[0], found[2])
+    assert same_bits(found[0], found[1]) != on_the_unit
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("batch", "own"), [(128, True), (3200, False)])

@@ -86,7 +86,7 @@ cdef class Engine:
                 op.b = at + panels(op.n_out) * op.n_in * P
                 at = op.b + panels(op.n_out) * P
                 op.by_rows = by_rows(op.n_in, op.n_out, capacity)
-                op.by_blocks = by_blocks(op.n_in, op.n_out, capacity)
+                op.by_blocks = by_blocks(op.n_in, op.n_out, capacity, i == 0)  # the first: if it gets bytes
                 if op.by_rows:
                     op.wt = turned
                     turned += panels(op.n_in) * op.n_out * P
@@ -176,6 +176,8 @@ cdef class Engine:
         cdef Op *first = &self.net.ops[0]
         cdef long i
         call.net = &self.net
+        if first.x_parts != NULL:
+            first.by_blocks = by_blocks(first.n_in, first.n_out, self.net.capacity, call.data.x8 != NULL)
         first.thin = first.by_blocks and call.data.x8 != NULL
         first.own_parts = own_parts(first) if training and threads <= OWN_BATCH else 0
         choose_loss(&self.net, &call.data, training, threads)

@@ -131,8 +131,9 @@ cdef enum:  # codes of kernels/plan.py, activations.py, losses.py, optimizers.py
     OWN_PARTS = 3 << 21  # see own_parts
     BY_ROWS = 1 << 15    # see by_rows
     ROWS_EACH = 64       # see in_columns
-    LEAST_ROWS = 64      # of a batch for which it pays to split the weights for the matrix unit
-    MANY_COLUMNS = 320   # of a layer for which it pays to split its inputs for nothing but its outputs
+    LEAST_ROWS = 64      # of a batch for which it pays to split the weights for the matrix unit,
+    LEAST_BYTES = 32     # and if the inputs are bytes
+    MANY_COLUMNS = 96    # of a layer for which it pays to split its inputs for nothing but its outputs
     SLABS = 4            # see slabs.pxi
     NORM_BLOCK = 8192    # squares that are summed at a time: always the same, so that threads do not matter
 
@@ -309,9 +310,9 @@ cdef inline bint by_slabs(long n_in, long n_out, long batch) noexcept nogil:
     return by_rows(n_in, n_out, batch) and SLABS * n_in * n_out <= batch * (n_in + n_out)
 
 
-cdef inline bint by_blocks(long n_in, long n_out, long batch) noexcept nogil:
+cdef inline bint by_blocks(long n_in, long n_out, long batch, bint bytes_) noexcept nogil:
     """Whether a layer's products are made on the matrix unit: if a fourth more for padding is enough."""
-    return (MATRIX_UNIT and batch >= LEAST_ROWS and not by_rows(n_in, n_out, batch)
+    return (MATRIX_UNIT and batch >= (LEAST_BYTES if bytes_ else LEAST_ROWS) and not by_rows(n_in, n_out, batch)
             and 4 * panels(n_in) * P * panels(n_out) * P <= 5 * n_in * n_out)
 
 

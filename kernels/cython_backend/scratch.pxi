@@ -21,7 +21,7 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     """Give every scratch array its place; returns the bytes needed. Nothing here grows with the number of rows."""
     cdef size_t used = 0, one = sizeof(real)
     cdef long mp = panels(net.capacity) * P, m = net.capacity, i, widest = 0, wide_in = 0, deepest = 0
-    cdef long ld = panel_rows(mp if MATRIX_UNIT and m >= LEAST_ROWS else m)  # whole blocks are written
+    cdef long ld = panel_rows(mp if MATRIX_UNIT and m >= LEAST_BYTES else m)  # whole blocks are written
     cdef long all_panels = 0, copied = 0, copies
     cdef Op *op
     for i in range(net.n_ops):
