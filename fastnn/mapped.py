@@ -87,7 +87,7 @@ def is_needed(x, dtype):
     """Whether an array is in a file, and cannot be read by the kernels as it is."""
     if not isinstance(x, np.memmap) or x.ndim == 0 or x.size == 0 or x.dtype.kind not in "biuf":
         return False
-    return not (x.flags.c_contiguous and x.dtype in (dtype, np.dtype(np.uint8)))
+    return not (x.flags.c_contiguous and x.flags.aligned and x.dtype in (dtype, np.dtype(np.uint8)))
 
 
 def rows(x, name, width, dtype, input_shape=None):

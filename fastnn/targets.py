@@ -229,7 +229,7 @@ def labels(values, name, n_classes, classes=None):
             f"{name} has the label {values[first].item()!r} at index {first}; labels must lie in 0 to "
             f"{n_classes - 1}, for the model has {n_classes} outputs"
         )
-    return np.ascontiguousarray(values, dtype=np.int32)
+    return np.require(values, np.int32, "CA")
 
 
 def numbers(y, name, wanted, unit=False):

@@ -179,14 +179,14 @@ def check_finite(converted, original, name):
 
 
 def real(values, name, dtype, keep_uint8=True):
-    """C-contiguous, native, finite; uint8 as it is if asked, anything else in `dtype`."""
+    """C-contiguous, aligned, native, finite; uint8 as it is if asked, anything else in `dtype`."""
     if values.dtype == _UINT8 and keep_uint8:
         return np.ascontiguousarray(values)
     if values.dtype == dtype:
-        converted = np.ascontiguousarray(values)
+        converted = np.require(values, requirements="CA")
     else:
         with np.errstate(over="ignore", invalid="ignore"):
-            converted = np.ascontiguousarray(values, dtype=dtype)
+            converted = np.require(values, dtype, "CA")
     if values.dtype.kind == "f":
         check_finite(converted, values, name)
     return converted
@@ -196,7 +196,7 @@ def are_rows(x, width, dtype):
     """Whether x is what `rows` would return, as far as can be told without a look at its numbers."""
     if type(x) is not np.ndarray or x.ndim != 2 or x.shape[1] != width or not x.shape[0]:
         return False
-    return (x.dtype == dtype or x.dtype == _UINT8) and x.flags.c_contiguous
+    return (x.dtype == dtype or x.dtype == _UINT8) and x.flags.c_contiguous and x.flags.aligned
 
 
 def rows(x, name, width, dtype, input_shape=None):

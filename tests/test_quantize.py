@@ -335,6 +335,14 @@ def test_an_autoencoder_is_evaluated_on_chunks_of_several_kinds():
     assert np.isclose(found, ((model.predict(both) - both) ** 2).mean(), rtol=1e-5)
 
 
+def test_numbers_that_are_their_own_targets_have_no_scale():
+    a = np.random.default_rng(0).normal(size=(64, 20)).astype(np.float32)
+    models = [fastnn.Autoencoder([20, 8, 4], seed=0) for _ in range(2)]
+    models[0].fit([(a, a.copy()), (a, a)], batch_size=32, shuffle=False, verbose=0)
+    models[1].fit([(a, a.copy())] * 2, batch_size=32, shuffle=False, verbose=0)
+    assert same(models[0].get_weights(), models[1].get_weights())
+
+
 def test_rows_held_out_and_rates_tried_have_the_scale_of_the_numbers():
     b, y = pixels()
     losses = []

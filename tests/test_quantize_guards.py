@@ -116,6 +116,7 @@ def test_kernels_look_only_at_what_they_can_read(kind, looks):
         calls = looks(model)
         history = model.fit(inputs, y, epochs=2, verbose=0, validation_split=0.2).history
         results.append([model.predict(inputs), model.params, *history.values(), model.evaluate(inputs, y, verbose=0)])
+        assert calls
         for seen, _ in calls:
             assert type(seen) is np.ndarray
             assert seen.dtype in (np.float32, np.float64)

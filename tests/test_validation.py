@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from fastnn.kernels import get_backend
 
 import fastnn
 from fastnn import validation
@@ -304,3 +305,36 @@ def test_all_finite_sees_every_element(shape, dtype):
             changed = np.ones(shape, dtype)
             changed.flat[index], changed.flat[index - 1] = value, -value
             assert not validation.all_finite(changed)
+
+
+def unaligned(values):
+    result = np.frombuffer(bytearray(values.nbytes + 1), np.uint8)[1:].view(values.dtype).reshape(values.shape)
+    result[...] = values
+    assert not result.flags.aligned
+    return result
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_kernels_get_aligned_arrays(task, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(20, 4)).astype(np.float32), rng.random(20).astype(np.float32)
+    y = (
+        (np.arange(20) % 3).astype(np.int32)
+        if task == "classification"
+        else rng.normal(size=(20, 3)).astype(np.float32)
+    )
+    models = [fastnn.MLP([4, 3], task=task, seed=0) for _ in range(2)]
+    module, got = get_backend(models[0].backend), []
+    for name in ("train", "forward"):
+        function = getattr(module, name)
+
+        def spy(workspace, *arrays, function=function):
+            got.extend(array for array in arrays if isinstance(array, np.ndarray))
+            return function(workspace, *arrays)
+
+        monkeypatch.setattr(module, name, spy)
+    models[0].fit(unaligned(x), unaligned(y), sample_weight=unaligned(weights), verbose=0)
+    models[1].fit(x, y, sample_weight=weights, verbose=0)
+    assert np.array_equal(models[0].predict(unaligned(x)), models[1].predict(x))
+    assert len(got) > 6
+    assert all(array.flags.aligned for array in got)
