@@ -19,13 +19,15 @@ cdef void thin_product(Net *net, const Op *op, long p, long rows, long j, long i
         tiles_natural(rows, 2, smaller(P, op.n_in - k * P), x, P, 0, net.w + op.w + (j * op.n_in + k * P) * P, c, k > 0)
 
 
-cdef void weight_block(Net *net, const Op *op, const real *x, long q, long j, long m, long id, real *c) noexcept nogil:
-    """Block (q, j) of dW = X' dZ. Shapes: x (m, n_in), unless it is bytes, c (P, P). Layout: panels. Aliasing: none."""
+cdef void weight_block(Net *net, const Op *op, const real *x, const part_t *right, long q, long j, long m, long id,
+                       real *c) noexcept nogil:
+    """Block (q, j) of dW = X' dZ. Shapes: x (m, n_in), unless it is bytes, c (P, P). Layout: panels; right is panel j of
+    dZ in parts. Aliasing: none."""
     cdef real block[P * P]
     cdef const real *a
     cdef long p, rows = smaller(P, op.n_in - q * P), wide = smaller(P, op.n_out - j * P)
-    if multiply_blocks(rows, wide, op.thin, panels(m), xt_block(op, q, 0, id),
-                       op.dz_parts + j * op.row_blocks * PARTS_BLOCK, net.input_scale if op.thin else 1, c, P, False):
+    if multiply_blocks(rows, wide, op.thin, panels(m), xt_block(op, q, 0, id), right,
+                       net.input_scale if op.thin else 1, c, P, False):
         return
     for p in range(panels(m)):
         a = x + (q * op.ld + p * P) * P

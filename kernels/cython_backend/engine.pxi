@@ -102,7 +102,10 @@ cdef class Engine:
                 at = op.moving + (2 * op.moving_jump if op.code == BATCH_NORM else 0)
             if op.code == DENSE or is_norm(op):
                 net.first_trained = min(net.first_trained, i)
-        net.rows_together = P if any([net.ops[i].by_blocks for i in range(net.n_ops)]) else ROWS_TOGETHER
+        net.rows_together = ROWS_TOGETHER
+        for i in range(net.n_ops):  # where gradients are split by who makes them, or blocks are what the loss is taken of
+            if net.ops[i].by_blocks and (capacity >= LEAST_ROWS or i == net.n_ops - 1):
+                net.rows_together = P
         net.packed = at
         net.n_params, net.whole_gradient = plan.n_params, plan.whole_gradient
         net.clip_value, net.clip_global = plan.clip[0], plan.clip[2] > 0

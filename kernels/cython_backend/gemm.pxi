@@ -129,8 +129,9 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     cdef bint direct = (gradient == NULL and update.code == SGD and m <= FEW and update.clip == 0
                         and not op.penalized and op.kernel_decay == 0 and not op.thin and not op.by_slabs)
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
-    cdef long chunk, start, deep, low, high, j, q, part, k, i, rows, wide
+    cdef long chunk, start, deep, low, high, j, q, part, k, i, rows, wide, split = -1
     cdef const real *dz
+    cdef const part_t *right = NULL
     cdef real *of_w = net.tied_gradient if gradient != NULL and op.source >= 0 else gradient
     for chunk in range(blocks(down, height)):
         start = chunk * height
@@ -154,7 +155,12 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                 if op.by_slabs:
                     add_slabs(net, op, x, q, j, False, m, n, block)
                 elif op.by_blocks:
-                    weight_block(net, op, x, q, j, m, id, block)
+                    if op.dz_parts != NULL:
+                        right = op.dz_parts + j * op.row_blocks * PARTS_BLOCK
+                    elif split != j:
+                        split = j
+                        right = own_gradients(net, op, j, m, id)
+                    weight_block(net, op, x, right, q, j, m, id, block)
                 else:
                     for part in range(blocks(m, M_BLOCK)):
                         k = part * M_BLOCK

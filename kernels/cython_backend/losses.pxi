@@ -322,7 +322,7 @@ cdef void loss_panel(Net *net, Op *op, long j, long r0, long r1, long m, long id
     targets = net.t + at
     if net.reproduces and first.thin:
         join_bytes(x_block(first, r0 // P, j, id), net.input_scale, block)
-        targets = block
+        targets = block + r0 % P * P
     elif net.reproduces:
         targets = net.x + (id * net.x_size if first.own_parts > 0 or not first.by_blocks else 0) + at
     elementwise_run(net.loss, net.loss_parameter, op.y + at, targets, op.dz + at, v, share * (<real> 1.0 / m),

@@ -3,7 +3,7 @@
 #
 #   x_parts    X, left     [rows / P][n_in / P]     forward
 #   xt_parts   X', left    [n_in / P][rows / P]     weight gradient
-#   dz_parts   dZ, right   [n_out / P][rows / P]    weight gradient
+#   dz_parts   dZ, right   [n_out / P][rows / P]    weight gradient; NULL: see own_gradients
 #   dzt_parts  dZ', right  [rows / P][n_out / P]    input gradient, or NULL
 #
 # The weights, which change with each step, are split by who needs them. Of the first layer's inputs each thread may
@@ -45,15 +45,28 @@ cdef void split_inputs(Op *op, const real *x, long step, long jump, long j0, lon
 
 
 cdef void split_gradients(Op *op, long j, long r0, long r1) noexcept nogil:
-    """Rows r0..r1 of panel j of an operation's dZ. Layout: panels of op.ld rows; r0 is a multiple of P.
-    Aliasing: none."""
+    """Rows r0..r1 of panel j of an operation's dZ, if who makes them is to split them. Layout: panels of op.ld rows; r0
+    is a multiple of P. Aliasing: none."""
     cdef part_t *block
     cdef long p, wide = smaller(P, op.n_out - j * P)
+    if op.dz_parts == NULL:
+        return
     for p in range(r0 // P, blocks(r1, P)):
         block = op.dz_parts + (j * op.row_blocks + p) * PARTS_BLOCK
         split_right(op.dz + (j * op.ld + p * P) * P, P, smaller(P, r1 - p * P), wide, block)
         if op.dzt_parts != NULL:
             turn_block(block, 3, op.dzt_parts + (p * panels(op.n_out) + j) * PARTS_BLOCK)
+
+
+cdef part_t *own_gradients(Net *net, const Op *op, long j, long m, long id) noexcept nogil:
+    """Split panel j of an operation's dZ for one thread: batches of a few blocks of rows, which threads share in lesser
+    portions than blocks. Aliasing: none."""
+    cdef part_t *own = net.w_parts + id * net.w_parts_size
+    cdef long p
+    for p in range(panels(m)):
+        split_right(op.dz + (j * op.ld + p * P) * P, P, smaller(P, m - p * P), smaller(P, op.n_out - j * P),
+                    own + p * PARTS_BLOCK)
+    return own
 
 
 cdef void gather_parts(Op *op, const Data *data, long start, long r0, long r1, long j0, long j1, bint turned,

@@ -57,7 +57,11 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
             copies *= panels(m) * panels(op.n_in)
             op.x_parts = <part_t *> carve(&used, base, copies * PARTS_BLOCK * sizeof(part_t))
             op.xt_parts = <part_t *> carve(&used, base, copies * PARTS_BLOCK * sizeof(part_t))
-            op.dz_parts = <part_t *> carve(&used, base, panels(m) * panels(op.n_out) * PARTS_BLOCK * sizeof(part_t))
+            if m >= LEAST_ROWS:
+                op.dz_parts = <part_t *> carve(&used, base,
+                                               panels(m) * panels(op.n_out) * PARTS_BLOCK * sizeof(part_t))
+            else:
+                deepest = max(deepest, panels(m))
             if i > net.first_trained:
                 op.dzt_parts = <part_t *> carve(&used, base,
                                                 panels(m) * panels(op.n_out) * PARTS_BLOCK * sizeof(part_t))
