@@ -19,7 +19,7 @@ if "bench" not in sys.modules:
     sys.modules["bench"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["bench"])
 
-from bench import backends, cases, machine, report, shapes  # noqa: E402
+from bench import backends, cases, inputs, machine, report, shapes  # noqa: E402
 
 by_id = {w.id: w for w in shapes.WORKLOADS}
 each_workload = pytest.mark.parametrize("workload", shapes.WORKLOADS, ids=lambda w: w.id)
@@ -139,6 +139,21 @@ def test_backends_table_and_file(monkeypatch, tmp_path, capsys, more, unit):
     found = json.loads(file.read_text())
     assert found["backends"] == ["numpy", "numpy"]
     assert all(record["ratio"] > 0 for record in found["results"])
+
+
+def test_all_forms_of_inputs_but_the_standardised_train_as_bytes(monkeypatch):
+    backend, found = get_backend("auto"), []
+    train = backend.train
+
+    def spy(workspace, x, *rest):
+        found.append(x.dtype.name)
+        return train(workspace, x, *rest)
+
+    monkeypatch.setattr(backend, "train", spy)
+    monkeypatch.setattr(inputs, "ROWS", 32)
+    times = inputs.compare(by_id["mlp128-b32"], 1)
+    assert found == 2 * [*["uint8"] * 4, "float32"]
+    assert len(times) == len(inputs.FORMS)
 
 
 def test_no_case_of_that_name(capsys):
