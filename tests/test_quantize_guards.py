@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers.arrays import unaligned
 from helpers.guests import check_python
 
 import fastnn
@@ -71,13 +72,6 @@ def test_from_how_many_rows_on_predict_looks(rows, looks):
         calls.clear()
         assert np.allclose(model.predict(x), model.predict(b), rtol=1e-5)
         assert len(calls) == (rows == 512)
-
-
-def unaligned(x):
-    result = np.frombuffer(bytearray(x.nbytes + 1), np.uint8)[1:].view(x.dtype).reshape(x.shape)
-    result[...] = x
-    assert not result.flags.aligned
-    return result
 
 
 def read_only(x):

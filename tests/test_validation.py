@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from fastnn.kernels import get_backend
+from helpers.arrays import unaligned
 
 import fastnn
 from fastnn import validation
@@ -305,13 +306,6 @@ def test_all_finite_sees_every_element(shape, dtype):
             changed = np.ones(shape, dtype)
             changed.flat[index], changed.flat[index - 1] = value, -value
             assert not validation.all_finite(changed)
-
-
-def unaligned(values):
-    result = np.frombuffer(bytearray(values.nbytes + 1), np.uint8)[1:].view(values.dtype).reshape(values.shape)
-    result[...] = values
-    assert not result.flags.aligned
-    return result
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
