@@ -1,5 +1,5 @@
 """Layers that scale the inputs, before anything else. They are no operation of the kernels: rows are scaled as they are
-taken, in float64 and block by block."""
+taken, in float64 and block by block. Bytes that are only multiplied by a number are left to the kernels."""
 
 import numpy as np
 

@@ -26,6 +26,7 @@ from .layout import (
     parts_size,
     private_size,
     round_up,
+    tall_parts,
 )
 from .layout import workspace as _workspace
 from .microkernel import lanes, panel
@@ -246,7 +247,7 @@ def _prepare_product(probe, m, n, k, trans_a, trans_b, dtype, threads):
         routines = products.split_left_blocks, products.split_right_blocks, products.panels_by_blocks
         width = together = SIDE
         deep = _stretch(k, L2_BLOCK // parts_size(min(m, 8 * SIDE), SIDE) // dtype.itemsize * SIDE, SIDE)
-        tall, size = L2_BLOCK // parts_size(SIDE, deep) // dtype.itemsize * SIDE, parts_size(SIDE, deep)
+        tall, size = tall_parts(deep), parts_size(SIDE, deep)
         across = min(-(-n // width), max(1, L2_BLOCK // 2 // size // dtype.itemsize))
     else:
         routines = products.pack_left, products.pack_right, products.panels_by_tiles

@@ -11,10 +11,10 @@ A tile is 8 rows by 1, 2 or 3 vectors of columns of C = S + A B, summed over the
 On AVX-512 that is 24 accumulators, 3 vectors of B and 1 of A out of 32 registers. With 16 registers (AVX2, SSE) the
 tile has 6 rows by 2 vectors, with 32 narrow ones (NEON) 8 by 2. A batch of one row has a tile of its own.
 
-B and C lie in panels as wide as the tile, so that both are contiguous. A(r, d) is read where it lies, element by
-element, so it needs no packing: rows lie `row` apart, the depth `step` apart, and after every `chunk` steps of depth
-the walk goes on `jump` after where the chunk began. Rows beyond `rows` repeat the last one: nothing outside A is read.
-The sums begin with the rows of S, `start_step` apart: a bias (0 apart), zeros, or C itself.
+B lies in panels as wide as the tile, and so does C, unless it is the caller's matrix. A(r, d) is read where it lies,
+element by element, so it needs no packing: rows lie `row` apart, the depth `step` apart, and after every `chunk` steps
+of depth the walk goes on `jump` after where the chunk began. Rows beyond `rows` repeat the last one: nothing outside A
+is read. The sums begin with the rows of S, `start_step` apart: a bias (0 apart), zeros, or C itself.
 """
 
 from llvmlite import ir
