@@ -311,7 +311,8 @@ cdef inline bint by_slabs(long n_in, long n_out, long batch) noexcept nogil:
 
 
 cdef inline bint by_blocks(long n_in, long n_out, long batch, bint bytes_) noexcept nogil:
-    """Whether a layer's products are made on the matrix unit: if a fourth more for padding is enough."""
+    """Whether a layer's products are made on the matrix unit: if a fourth more for padding is enough. `bytes_`: whether
+    its inputs are bytes."""
     return (MATRIX_UNIT and batch >= (LEAST_BYTES if bytes_ else LEAST_ROWS) and not by_rows(n_in, n_out, batch)
             and 4 * panels(n_in) * P * panels(n_out) * P <= 5 * n_in * n_out)
 

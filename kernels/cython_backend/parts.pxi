@@ -59,8 +59,8 @@ cdef void split_gradients(Op *op, long j, long r0, long r1) noexcept nogil:
 
 
 cdef part_t *own_gradients(Net *net, const Op *op, long j, long m, long id) noexcept nogil:
-    """Split panel j of an operation's dZ for one thread: batches of a few blocks of rows, which threads share in lesser
-    portions than blocks. Aliasing: none."""
+    """Split panel j of an operation's dZ for one thread: batches of up to two blocks of rows, which threads share in
+    lesser portions than blocks. Aliasing: none."""
     cdef part_t *own = net.w_parts + id * net.w_parts_size
     cdef long p
     for p in range(panels(m)):

@@ -38,6 +38,8 @@ from .threads import NO_BOX, team
 _WORK_PER_THREAD = 1_000_000
 # Numbers to go through once below which it does.
 _NUMBERS_PER_THREAD = 1 << 16
+# And that `quantize` looks at before it wakes threads for the others.
+_QUANTIZED_FIRST = 256
 _KINDS = {np.dtype(np.uint8): UINT8, np.dtype(np.int32): INT32}
 _NO_OPS = np.zeros(1, OP)
 
@@ -217,7 +219,7 @@ def _probe(routine, dtype, **wishes):
 
 def quantize(x, scale, out, threads):
     threads = max(1, min(threads, x.size // _NUMBERS_PER_THREAD))
-    if threads > 1 and not quantize(x.reshape(-1)[:256], scale, out.reshape(-1)[:256], 1):
+    if threads > 1 and not quantize(x.reshape(-1)[:_QUANTIZED_FIRST], scale, out.reshape(-1)[:_QUANTIZED_FIRST], 1):
         return False  # without waking them
     wishes = {"a": address(x), "out": address(out), "n": x.size, "alpha": scale, "done": 1}
     return _probe(quantize_numbers, x.dtype, threads=threads, **wishes) == 1
