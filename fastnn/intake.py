@@ -129,12 +129,14 @@ class Intake(LayerStack):
             data, found = self._check_pair(
                 *sources.unpack(chunk, where, self._reproduces), names, input_shape, targets.classes, scale=scale
             )
-            for what in ("loss", "scale") if found.y.dtype == np.uint8 else ("loss",):
-                if getattr(found, what) != getattr(targets, what):
-                    raise ValueError(
-                        f"{names[1]} is of another kind than in the first chunk: its {what} is "
-                        f"{getattr(found, what)!r}, not {getattr(targets, what)!r}"
-                    )
+            if found.loss != targets.loss:
+                raise ValueError(
+                    f"{names[1]} is of another kind than in the first chunk: its loss is "
+                    f"{found.loss!r}, not {targets.loss!r}"
+                )
+            if found.y.dtype == np.uint8 and found.scale != targets.scale:
+                dtype = self._network.dtype
+                data = dataclasses.replace(data, y=found.y.astype(dtype) * dtype.type(found.scale))
             return self._weigh(data, found, class_weight, input_shape).loaded()
 
         return check

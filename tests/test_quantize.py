@@ -343,6 +343,17 @@ def test_numbers_that_are_their_own_targets_have_no_scale():
     assert same(models[0].get_weights(), models[1].get_weights())
 
 
+def test_chunks_may_be_targets_of_another_scale_than_in_the_first():
+    b, _ = pixels(64)
+    x = (b / 255).astype(np.float32)
+    models = [fastnn.Autoencoder([20, 8, 4], seed=0, input_scale=0.5) for _ in range(2)]
+    chunks = [(x, x.copy()), (x,)], [(x, x.copy())] * 2
+    for model, some in zip(models, chunks, strict=True):
+        model.fit(some, batch_size=32, shuffle=False, verbose=0)
+    assert np.allclose(models[0].params, models[1].params, rtol=1e-5, atol=1e-6)
+    assert np.isclose(*(model.evaluate(some, verbose=0) for model, some in zip(models, chunks, strict=True)))
+
+
 def test_rows_held_out_and_rates_tried_have_the_scale_of_the_numbers():
     b, y = pixels()
     losses = []
