@@ -45,7 +45,10 @@ class Intake(LayerStack):
         wanted = targets_module.Wanted(self._loss.kernel, outputs, dtype, classes, learn)
         if (validation.same_array(x, y) or (y is None and self._reproduces)) and not wanted.row.labels:
             as_inputs = self._scaling is None or self._reproduces
-            targets = targets_module.reproduce(rows, y_name, wanted, scale if as_inputs else self.input_scale)
+            known = self._reproduces and (self._scaling is None or self._scaling.adapted)
+            targets = targets_module.reproduce(
+                inputs if known else rows, y_name, wanted, scale if as_inputs else self.input_scale
+            )
         elif y is None:
             raise ValueError(f"{y_name} is missing: the model needs targets")
         else:

@@ -354,6 +354,18 @@ def test_chunks_may_be_targets_of_another_scale_than_in_the_first():
     assert np.isclose(*(model.evaluate(some, verbose=0) for model, some in zip(models, chunks, strict=True)))
 
 
+def test_a_crossentropy_is_of_what_the_layer_makes_of_the_inputs():
+    b, _ = pixels(64)
+    losses = []
+    for x in (b, b.astype(np.float32)):
+        options = {"input_layer": layers.Rescaling(1 / 255), "loss": "binary_crossentropy"}
+        model = fastnn.Autoencoder([20, 8, 4], seed=0, output_activation="sigmoid", **options)
+        losses.append([*model.fit(x, verbose=0).history["loss"], model.evaluate(x, verbose=0)])
+        with pytest.raises(ValueError, match=r"must lie in \[0, 1\] .* to 2\."):
+            model.fit(x * 2.0 + 30.0, verbose=0)
+    assert np.allclose(*losses, rtol=1e-5)
+
+
 def test_rows_held_out_and_rates_tried_have_the_scale_of_the_numbers():
     b, y = pixels()
     losses = []
