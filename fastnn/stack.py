@@ -279,14 +279,12 @@ class LayerStack:
         )
 
     def _inference_plan(self, row=None, scale=1.0, input_scale=None):
-        key = (row, scale, self.input_scale if input_scale is None else input_scale)
+        input_scale = self.input_scale if input_scale is None else input_scale
+        key = (row, scale, input_scale)
         if key not in self._plans:
-            if self._loss is None:  # predict works without compile
-                plan = self._make_plan(None, losses.MeanSquaredError(), [], "mse", scale, self._input_shape, key[2])
-            else:
-                row = row or self._loss.kernel
-                plan = self._make_plan(None, self._loss, self._metrics, row, scale, self._input_shape, key[2])
-            self._plans[key] = plan
+            loss = self._loss or losses.MeanSquaredError()  # predict works without compile
+            kinds = row or loss.kernel, scale, self._input_shape, input_scale
+            self._plans[key] = self._make_plan(None, loss, self._metrics or [], *kinds)
         return self._plans[key]
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None):

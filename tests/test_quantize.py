@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from fastnn.kernels import get_backend
+from helpers.images import pixels, small
 
 import fastnn
 from fastnn import layers, network
@@ -109,15 +110,6 @@ def seen(monkeypatch):
         return calls
 
     return watch
-
-
-def pixels(n=600):
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (n, 20)).astype(np.uint8), rng.integers(0, 3, n)
-
-
-def small(**options):
-    return fastnn.MLP([20, 16, 3], seed=0, **options)
 
 
 def fitted(model, x, y):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers.arrays import unaligned
 from helpers.guests import check_python
+from helpers.images import pixels, small
 
 import fastnn
 
@@ -28,15 +29,6 @@ def looks(monkeypatch):
         return calls
 
     return watch
-
-
-def pixels(n=600):
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (n, 20)).astype(np.uint8), rng.integers(0, 3, n)
-
-
-def small(**options):
-    return fastnn.MLP([20, 16, 3], seed=0, **options)
 
 
 def test_whoever_looks_during_a_fit_uses_one_thread(looks):

@@ -223,3 +223,10 @@ def test_an_autoencoder_reproduces_its_scaled_inputs(options, tmp_path):
     again.set_weights(plain.get_weights())
     again.fit(x, x, epochs=1, validation_split=0.5)
     assert again.history.history["loss"][0] < 10.0  # on the scale of the scaled inputs, with a copy of them too
+
+
+def test_many_rows_are_scaled_as_a_few_are():
+    x = np.random.default_rng(0).normal(size=(30_001, 20))
+    model = fastnn.MLP([20, 3], seed=0, input_layer=layers.Rescaling(2.0, 1.0))
+    parts = [model.predict(part) for part in np.array_split(x, 7)]
+    np.testing.assert_allclose(model.predict(x), np.concatenate(parts), rtol=1e-6, atol=1e-7)
