@@ -227,6 +227,6 @@ def test_an_autoencoder_reproduces_its_scaled_inputs(options, tmp_path):
 
 def test_many_rows_are_scaled_as_a_few_are():
     x = np.random.default_rng(0).normal(size=(30_001, 20))
-    model = fastnn.MLP([20, 3], seed=0, input_layer=layers.Rescaling(2.0, 1.0))
+    model = fastnn.MLP([20, 3], seed=0, input_layer=Rescaling(2.0, 1.0))
     parts = [model.predict(part) for part in np.array_split(x, 7)]
     np.testing.assert_allclose(model.predict(x), np.concatenate(parts), rtol=1e-6, atol=1e-7)
