@@ -8,7 +8,7 @@ v4, amx or generic) forces another. The layout of the engine: `net.pxi` (what it
 functions), `softmax.h`, `penalties.pxi`, `clipping.pxi`, `tied.pxi`, `noise.pxi` and `noise.h`, `normalization.pxi`
 and `normalization.h` (what the names say), `panels.pxi`, `transpose.h` and `gather.h` (packing), `step.pxi` (the step,
 which reads like the mathematics), `quantize.pxi` (numbers back into bytes), `engine.pxi` and `probes.pxi` (the doors),
-`pool.h` (threads).
+`pool.h` and `event.h` (threads, and how they wait for one another).
 """
 
 import functools

@@ -69,7 +69,7 @@ cdef void update_from(Net *net, const Update *update, const real *gradient, long
             op = &net.ops[i]
             part = square_sums(net, gradient + op.flat_w, own_kernel(op), part, id, n)
             part = square_sums(net, gradient + op.flat_b, own_bias(op), part, id, n)
-        barrier_wait(&net.barrier, n)
+        barrier_wait(&net.barrier, id, n)
         if net.clip_global:
             of_w = of_b = <real> clip_factor(net, 0, part, net.clip_norm)
         part = 0

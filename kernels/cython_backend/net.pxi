@@ -92,7 +92,7 @@ cdef extern from "noise.h" nogil:
 cdef extern from "pool.h" nogil:
     ctypedef struct barrier_t:
         pass
-    void barrier_wait(barrier_t *b, long n)
+    void barrier_wait(barrier_t *b, long id, long n)
     ctypedef void (*pool_task)(void *argument, long id, long n) noexcept nogil
 
 cdef extern from * nogil:

@@ -8,94 +8,13 @@
 #ifndef FASTNN_POOL_H
 #define FASTNN_POOL_H
 
-#include <limits.h>
-#include <pthread.h>
-#include <sched.h>
+#include "event.h"
+
 #include <signal.h>
-#include <stdint.h>
-#if defined(__linux__)
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 #define POOL_MAX 256
 
 typedef void (*pool_task)(void *argument, long id, long n);
-
-#if defined(__x86_64__) || defined(__i386__)
-#define pool_relax() __builtin_ia32_pause()
-#elif defined(__aarch64__)
-#define pool_relax() __asm__ __volatile__("isb")
-#else
-#define pool_relax() ((void)0)
-#endif
-
-/* How a thread waits: it looks SPINS times (about 4 us, as long as it takes to be put to sleep and woken), then lets
-   others run, for the one waited for may need this very processor, and then sleeps. A longer spin gains nothing on an
-   idle machine and costs a multiple of the step on a busy one. */
-#define POOL_SPINS 200
-#define POOL_YIELDS 4
-
-/* A number that threads wait for to change. */
-typedef struct {
-    int value;
-    int sleepers;
-} event_t;
-
-#if defined(SYS_futex) && !defined(POOL_PORTABLE)
-
-/* Returns when woken, when interrupted, or at once if the value is not `old`. */
-static inline void event_sleep(event_t *e, int old) {
-    syscall(SYS_futex, &e->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
-}
-static inline void event_wake(event_t *e) { syscall(SYS_futex, &e->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
-
-#else /* one lock for all events of a module, new after a fork */
-
-static pthread_mutex_t event_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t event_changed = PTHREAD_COND_INITIALIZER;
-
-static void event_forked(void) {
-    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-    event_lock = lock;
-    event_changed = changed;
-}
-__attribute__((constructor)) static void event_register(void) { pthread_atfork(NULL, NULL, event_forked); }
-
-static inline void event_sleep(event_t *e, int old) {
-    pthread_mutex_lock(&event_lock);
-    while (__atomic_load_n(&e->value, __ATOMIC_SEQ_CST) == old) pthread_cond_wait(&event_changed, &event_lock);
-    pthread_mutex_unlock(&event_lock);
-}
-static inline void event_wake(event_t *e) {
-    (void)e;
-    pthread_mutex_lock(&event_lock);
-    pthread_cond_broadcast(&event_changed);
-    pthread_mutex_unlock(&event_lock);
-}
-
-#endif
-
-/* Waits until the value is no longer `old`. */
-static inline void event_wait(event_t *e, int old) {
-    for (int i = 0; i < POOL_SPINS + POOL_YIELDS; i++) {
-        if (__atomic_load_n(&e->value, __ATOMIC_ACQUIRE) != old) return;
-        if (i < POOL_SPINS) pool_relax();
-        else sched_yield();
-    }
-    __atomic_add_fetch(&e->sleepers, 1, __ATOMIC_SEQ_CST); /* before the last look, so that event_set sees it */
-    while (__atomic_load_n(&e->value, __ATOMIC_SEQ_CST) == old) event_sleep(e, old);
-    __atomic_sub_fetch(&e->sleepers, 1, __ATOMIC_RELAXED);
-}
-
-static inline int event_next(int value) { return (int)((unsigned)value + 1); }
-
-static inline void event_set(event_t *e, int value) {
-    __atomic_store_n(&e->value, value, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&e->sleepers, __ATOMIC_SEQ_CST)) event_wake(e);
-}
 
 /* The last of n to arrive starts the next generation. */
 typedef struct {
@@ -104,7 +23,7 @@ typedef struct {
     event_t generation;
 } barrier_t;
 
-static inline void barrier_wait(barrier_t *b, long n) {
+static inline void barrier_wait(barrier_t *b, long id, long n) {
     if (n == 1) return;
     int mine = __atomic_load_n(&b->generation.value, __ATOMIC_ACQUIRE);
     if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == n) {
@@ -112,6 +31,8 @@ static inline void barrier_wait(barrier_t *b, long n) {
         event_set(&b->generation, event_next(mine));
     } else {
         event_wait(&b->generation, mine);
+        if (id > 0 && step_aside(&b->generation)) /* what was crowded was so by this team itself */
+            __atomic_store_n(&b->generation.crowded, 0, __ATOMIC_RELAXED);
     }
 }
 
@@ -120,7 +41,7 @@ static inline void barrier_wait(barrier_t *b, long n) {
 /* Every worker has a number of its own to wait for, so that a call disturbs only those that it needs. */
 typedef struct {
     event_t calls; /* begun so far */
-    char apart[120];
+    char apart[112];
 } slot_t;
 
 static struct {
@@ -140,6 +61,7 @@ static void *pool_worker(void *start) {
     event_t *calls = &pool.slot[id].calls;
     for (int seen = 0;; seen = event_next(seen)) {
         event_wait(calls, seen);
+        step_aside(calls);
         pool.task(pool.argument, id, pool.wanted);
         if (__atomic_sub_fetch(&pool.running, 1, __ATOMIC_ACQ_REL) == 0)
             event_set(&pool.ended, event_next(pool.ended.value));

@@ -153,7 +153,7 @@ cdef void product_task(void *argument, long id, long threads) noexcept nogil:
             depth = smaller(p.depth, p.k - k)
             mine = -1
             if t > 0:
-                barrier_wait(&p.barrier, threads)  # what comes is added to the sums so far
+                barrier_wait(&p.barrier, id, threads)  # what comes is added to the sums so far
             next_phase(p.shares, id)
             while take_jobs(p.shares, parts * across, across, 2, id, threads, &low, &high):
                 if low // across != mine:

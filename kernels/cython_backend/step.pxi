@@ -52,7 +52,7 @@ cdef const real *begin_batch(Net *net, const Data *data, long i, long start, lon
     cdef real *x = net.x + (id * net.x_size if own else 0)
     cdef long r0 = 0, r1 = m, j0 = 0, j1 = panels(op.n_in)
     if not own or (start > 0 and not own_batch(op, net.capacity, training, n)):
-        barrier_wait(&net.barrier, n)  # others still read what is in the one copy, which is thread 0's own
+        barrier_wait(&net.barrier, id, n)  # others still read what is in the one copy, which is thread 0's own
     if not own and by_blocks and in_columns(op, m, training, n):
         j0, j1 = share(j1, id, n), share(j1, id + 1, n)
     elif not own:
@@ -64,7 +64,7 @@ cdef const real *begin_batch(Net *net, const Data *data, long i, long start, lon
         if by_blocks:
             split_inputs(op, x, P, net.ld * P, j0, j1, r0, r1, training, id)
     if own:
-        barrier_wait(&net.barrier, n)
+        barrier_wait(&net.barrier, id, n)
     shared[0] = own
     return x
 
@@ -78,20 +78,20 @@ cdef bint forward_op(Net *net, long i, const real *x, long step, long jump, long
     cdef bint columns = in_columns(op, m, training, n)
     if op.code == BATCH_NORM and training:
         if not shared:
-            barrier_wait(&net.barrier, n)
+            barrier_wait(&net.barrier, id, n)
         normalize_columns(net, op, x, m, id, n)
-        barrier_wait(&net.barrier, n)
+        barrier_wait(&net.barrier, id, n)
         columns = True
     elif is_norm(op):
         normalize_rows(net, op, x, training, r0, r1)
     elif columns:
         if not shared:
-            barrier_wait(&net.barrier, n)
+            barrier_wait(&net.barrier, id, n)
         if blocks_now(op, m, training):
             forward_blocks(net, op, x, step, jump, m, training, id, n)
         else:
             forward_product(net, op, x, step, jump, m, training, id, n)
-        barrier_wait(&net.barrier, n)
+        barrier_wait(&net.barrier, id, n)
     elif blocks_now(op, m, training):
         for j in range(panels(op.n_out)):
             forward_panel(net, op, x, step, jump, j, r0 // P, blocks(r1, P), m, training, id)
@@ -137,7 +137,7 @@ cdef bint backward_op(Net *net, long i, long m, long id, long n) noexcept nogil:
     cdef bint shared = reads_columns(op)
     if op.code == BATCH_NORM:
         column_gradients(net, op, below, below.y, m, id, n)
-        barrier_wait(&net.barrier, n)
+        barrier_wait(&net.barrier, id, n)
     elif op.code == LAYER_NORM:
         row_gradients(net, op, below, below.y, r0, r1)
     elif shared:
@@ -145,7 +145,7 @@ cdef bint backward_op(Net *net, long i, long m, long id, long n) noexcept nogil:
             input_gradient_blocks(net, op, below, m, id, n)
         else:
             input_gradient(net, op, below, m, id, n)
-        barrier_wait(&net.barrier, n)
+        barrier_wait(&net.barrier, id, n)
     elif op.code == DENSE:
         input_gradient_rows(net, op, below, r0, r1)
     else:
@@ -213,7 +213,7 @@ cdef bint backward_all(Call *call, const real *x, long m, const Update *update, 
             shared = False  # others' slabs have to be waited for, even where all of dZ was there
         if i <= net.first_trained or reads_columns(&net.ops[i]):
             if not shared:
-                barrier_wait(&net.barrier, n)
+                barrier_wait(&net.barrier, id, n)
             if not summed:
                 summed = True
                 memset(mine, 0, sizeof(mine))
@@ -276,16 +276,16 @@ cdef void train_task(void *argument, long id, long n) noexcept nogil:
         if not run_batch(call, k * call.batch, m, &update, call.sums + k * (1 + net.n_metrics), id, n):
             break
         if net.whole_gradient:
-            barrier_wait(&net.barrier, n)
+            barrier_wait(&net.barrier, id, n)
             if net.tied:
                 add_tied(net, call.gradient, id, n)
-                barrier_wait(&net.barrier, n)
+                barrier_wait(&net.barrier, id, n)
             update_from(net, &update, call.gradient, id, n)
         if net.constrained:
-            barrier_wait(&net.barrier, n)
+            barrier_wait(&net.barrier, id, n)
             constrain(net, id, n)
         if net.tied:
-            barrier_wait(&net.barrier, n)
+            barrier_wait(&net.barrier, id, n)
             refresh_tied(net, id, n)
         if id == 0:
             call.done = k + 1
@@ -299,7 +299,7 @@ cdef void loss_grad_task(void *argument, long id, long n) noexcept nogil:
         begin_step(call.net, call.seed, call.step, call.rows)
     run_batch(call, 0, call.rows, NULL, call.sums, id, n)
     if call.net.tied:
-        barrier_wait(&call.net.barrier, n)
+        barrier_wait(&call.net.barrier, id, n)
         add_tied(call.net, call.gradient, id, n)
     end_kernels(old)
 
@@ -320,7 +320,7 @@ cdef void evaluate_task(void *argument, long id, long n) noexcept nogil:
         shared = forward_op(net, 0, x, P, net.ld * P, m, False, shared, id, n)
         forward_rest(net, 1, net.n_ops - 1, m, False, shared, id, n)
         loss_rows(net, &call.data, m, row_share(net, m, id, n), row_share(net, m, id + 1, n), id)
-        barrier_wait(&net.barrier, n)
+        barrier_wait(&net.barrier, id, n)
         if id == 0:
             total_rows(net, m, call.sums)
         k += m
@@ -343,7 +343,7 @@ cdef void forward_task(void *argument, long id, long n) noexcept nogil:
         if call.data.xr != NULL and not all_finite(call.data.xr + (k + r0) * first.n_in, (r1 - r0) * first.n_in):
             call.not_finite = True
         if call.data.xr != NULL and first.code == DENSE:  # no need to gather what can be read where it lies
-            barrier_wait(&net.barrier, n)
+            barrier_wait(&net.barrier, id, n)
             x = call.data.xr + k * first.n_in
             shared = not blocks_now(first, m, False)
             if blocks_now(first, m, False):
