@@ -60,6 +60,20 @@ def test_batches_of_a_prediction_do_not_mix(cython, threads):
         assert same_bits(many.forward(x), expected)
 
 
+@linux
+def test_workers_are_bound_to_no_processor(cython):
+    """One that is woken on the caller's processor leaves it, and may be moved anywhere even so."""
+    allowed, worker = os.sched_getaffinity(0), team(2)[1][2]
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        for _ in range(100):
+            time.sleep(0.002)  # until it sleeps
+            assert size(2) == 2
+            assert os.sched_getaffinity(worker) == allowed
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
 def test_many_small_calls(cython):
     """Two calls after one another must not mix, whatever their sizes."""
     rng = np.random.default_rng(0)
