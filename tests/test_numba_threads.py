@@ -137,6 +137,33 @@ def test_only_a_helper_who_does_not_attend_is_woken():
     assert woken.empty()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processors are Linux's")
+def test_helpers_leave_the_callers_processor_and_are_bound_to_none(monkeypatch):
+    placement = importlib.import_module(f"{nb.__name__}.placement")
+    bound, allowed = [], os.sched_getaffinity(0)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, processors: bound.append((thread, set(processors))))
+    monkeypatch.setattr(placement, "_running", lambda: 1)
+    placement.step_aside(None)
+    monkeypatch.setattr(placement, "here", lambda: min(allowed))
+    placement.step_aside(max(allowed) + 1)
+    assert bound == []
+    placement.step_aside(min(allowed))
+    others = allowed - {min(allowed)}
+    assert bound == ([(0, others), (0, allowed)] if others else [])
+    bound.clear()
+    monkeypatch.setattr(placement, "_running", lambda: len(allowed) + 1)
+    placement.step_aside(min(allowed))
+    assert bound == []
+
+
+def test_a_helper_who_is_woken_is_told_where_the_caller_is(monkeypatch):
+    threads, told = importlib.import_module(f"{nb.__name__}.threads"), queue.SimpleQueue()
+    monkeypatch.setattr(threads, "here", lambda: 7)
+    monkeypatch.setattr(threads, "step_aside", told.put)
+    threads._Helper().call(lambda box: None, lambda box: False, ())
+    assert told.get(timeout=60) == 7
+
+
 def test_results_are_those_of_one_thread():
     alone = train(1)
     assert all(np.array_equal(alone, train(threads)) for threads in (2, 3, 5))

@@ -5,8 +5,9 @@ has no words for), `microkernel` (the register tile), `matmul` (loops of tiles),
 (elementary functions), `activations`, `losses`, `optimizers` (the compiled twins of the tables), `batch` (rows in and
 out), `forward_pass`, `backward_pass`, `weights` (their gradients and updates), `penalties`, `noise`, `normalization`
 and `tied` (what the name says), `engine` (the loop over batches), `quantize` (numbers back into bytes), `link` (which
-of all this a network needs), `cache` (how it is compiled, and kept on disk), `threads` (the team), `contract` (what the
-package exports), `products` and `probes` (the caller's matrices, for tests and benchmarks).
+of all this a network needs), `cache` (how it is compiled, and kept on disk), `threads` (the team) and `placement`
+(where it runs), `contract` (what the package exports), `products` and `probes` (the caller's matrices, for tests and
+benchmarks).
 
 Compiled code is entered by every thread of a team of our own, so Numba's threading layers are neither used nor
 chosen: it is safe from several Python threads and after a fork, whatever the layer. Compiling takes some seconds,

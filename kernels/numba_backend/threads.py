@@ -27,6 +27,7 @@ from .intrinsics import (
 )
 from .layout import SHARE
 from .matmul import share
+from .placement import here, step_aside
 
 # How often a thread looks before it gives way to others at a barrier, and before a helper goes back to sleep: 4 and 20
 # microseconds. From one call to the next it takes Python less.
@@ -162,7 +163,8 @@ class _Helper:
 
     def _serve(self):
         while True:
-            function, args = self._calls.get()
+            processor, function, args = self._calls.get()
+            step_aside(processor)
             function(*args)
             del function, args
 
@@ -170,7 +172,7 @@ class _Helper:
         if offer(*args, self.box):
             self.args = args  # for as long as the helper may look at them; it has done with those before
         else:
-            self._calls.put((enter, (*args, self.box)))
+            self._calls.put((here(), enter, (*args, self.box)))
 
 
 def _hire():
