@@ -151,14 +151,15 @@ static inline int step_aside(const event_t *e) {
     cpu_set_t allowed, others;
     if (here < 0 || here != e->processor) return 0;
     begin = event_clock();
-    if (begin < __atomic_load_n(&resume, __ATOMIC_RELAXED) || sched_getaffinity(0, sizeof(allowed), &allowed)) return 0;
+    if (begin < __atomic_load_n(&resume, __ATOMIC_RELAXED)) return 0;
+    CPU_ZERO(&allowed);
+    sched_getaffinity(0, sizeof(allowed), &allowed); /* fails where there are more processors than it has room for */
     others = allowed;
     CPU_CLR(here, &others);
-    if (CPU_COUNT(&others) == 0 || running() > CPU_COUNT(&allowed)) {
+    if (CPU_COUNT(&others) == 0 || running() > CPU_COUNT(&allowed) || sched_setaffinity(0, sizeof(others), &others)) {
         __atomic_store_n(&resume, begin + STAY, __ATOMIC_RELAXED);
         return 0;
     }
-    if (sched_setaffinity(0, sizeof(others), &others)) return 0;
     sched_setaffinity(0, sizeof(allowed), &allowed);
     return 1;
 #else
