@@ -143,7 +143,8 @@ def test_helpers_leave_the_callers_processor_and_are_bound_to_none(monkeypatch):
     bound, allowed = [], os.sched_getaffinity(0)
     monkeypatch.setattr(os, "sched_setaffinity", lambda thread, processors: bound.append((thread, set(processors))))
     monkeypatch.setattr(placement, "_running", lambda: 1)
-    placement.step_aside(None)
+    monkeypatch.setattr(placement, "here", lambda: -1)
+    placement.step_aside(-1)  # where processors have no numbers
     monkeypatch.setattr(placement, "here", lambda: min(allowed))
     placement.step_aside(max(allowed) + 1)
     assert bound == []

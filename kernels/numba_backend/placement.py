@@ -9,12 +9,12 @@ import ctypes
 import os
 
 try:
-    here = ctypes.CDLL(None).sched_getcpu  # the number of this thread's processor
+    here = ctypes.CDLL(None).sched_getcpu  # the number of this thread's processor, or -1
 except (OSError, AttributeError, TypeError):  # no Linux
 
     def here():
         """The number of this thread's processor is not known."""
-        return None
+        return -1
 
 
 def _running():
@@ -31,7 +31,7 @@ def step_aside(processor):
 
     The scheduler chooses one, and may move the thread anywhere afterwards.
     """
-    if processor is None or here() != processor:
+    if processor < 0 or here() != processor:
         return
     allowed = os.sched_getaffinity(0)
     others = allowed - {processor}
