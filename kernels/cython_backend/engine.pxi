@@ -16,6 +16,7 @@ include "penalties.pxi"
 include "normalization.pxi"
 include "tied.pxi"
 include "clipping.pxi"
+include "lookahead.pxi"
 include "step.pxi"
 
 # Multiply-adds for which it pays to wake one more thread: about 16 us of work; the barriers of a step cost 3.
@@ -183,6 +184,7 @@ cdef class Engine:
             first.by_blocks = by_blocks(first.n_in, first.n_out, self.net.capacity, call.data.x8 != NULL)
         first.thin = first.by_blocks and call.data.x8 != NULL
         first.own_parts = own_parts(first) if training and threads <= OWN_BATCH else 0
+        self.net.looks_ahead = call.n_batches > 1 and may_look_ahead(&self.net)
         choose_loss(&self.net, &call.data, training, threads)
         for i in range(self.net.n_ops - 1):
             self.net.ops[i].feeds = blocks_now(&self.net.ops[i + 1], call.rows, training)

@@ -118,6 +118,20 @@ cdef void input_gradient(Net *net, Op *op, Op *below, long m, long id, long n) n
                     finish_backward(below, q, r0, r1)
 
 
+cdef inline bint adds_rows(const Net *net, const Op *op, long m) noexcept nogil:
+    """Whether plain gradient descent adds the rows of a batch of m to an operation's W one by one."""
+    return (net.optimizer == SGD and m <= FEW and net.clip_value == 0 and not op.penalized and op.kernel_decay == 0
+            and not op.thin and not op.by_slabs)
+
+
+cdef inline void scale_rows(const Op *op, const Update *update, long j, long m, real *out) noexcept nogil:
+    """Shapes: out (m, P): what panel j of dZ adds. Aliasing: none."""
+    cdef const real *dz = op.dz + j * op.ld * P
+    cdef long i
+    for i in range(m * P):
+        out[i] = -update.rate * dz[i]
+
+
 cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update *update, real *gradient, long id,
                           long n) noexcept nogil:
     """Shapes: x (m, n_in), dZ (m, n_out), dW (n_in, n_out), db (n_out,), this thread's share. Each block of dW is
@@ -126,10 +140,9 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
     Aliasing: none."""
     cdef real block[P * P]
     cdef real scaled[FEW * P]
-    cdef bint direct = (gradient == NULL and update.code == SGD and m <= FEW and update.clip == 0
-                        and not op.penalized and op.kernel_decay == 0 and not op.thin and not op.by_slabs)
+    cdef bint direct = gradient == NULL and adds_rows(net, op, m)
     cdef long down = panels(op.n_in), height = max(1, L2_BLOCK // (m * P * <long> sizeof(real)))
-    cdef long chunk, start, deep, low, high, j, q, part, k, i, rows, wide, split = -1
+    cdef long chunk, start, deep, low, high, j, q, part, k, rows, wide, split = -1
     cdef const real *dz
     cdef const part_t *right = NULL
     cdef real *of_w = net.tied_gradient if gradient != NULL and op.source >= 0 else gradient
@@ -147,8 +160,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
             dz = op.dz + j * op.ld * P
             if direct:
                 # W += X' (-rate dZ): no block of dW, and few enough terms that W loses no digits.
-                for i in range(m * P):
-                    scaled[i] = -update.rate * dz[i]
+                scale_rows(op, update, j, m, scaled)
                 tiles_transposed(rows, vectors(wide), m, x + q * op.ld * P, scaled,
                                  net.w + op.w + (j * op.n_in + q * P) * P, True)
             else:

@@ -18,6 +18,10 @@ cdef extern from "tile.h" nogil:
                        int accumulate)
     void tiles_transposed(long rows, int nv, long kc, const real *a, const real *b, real *c, int accumulate)
 
+cdef extern from "lookahead.h" nogil:
+    void add_and_multiply_row(long kc, int nv, const real *x, const real *s, const real *y, real *w, real *z,
+                              int accumulate)
+
 cdef extern from "transpose.h" nogil:
     void transpose_square(const real *a, long a_step, long rows, long b_step, real *b, long keep)
 
@@ -253,6 +257,9 @@ cdef struct Net:
     size_t scratch_bytes
     real *x               # the gathered batch [n_in / P][ld][P], a copy for each thread where own_batch(n)
     long x_size           # how far the copies are apart
+    bint looks_ahead      # whether, in this call, the first operation does, see lookahead.pxi; then, for every thread,
+    real *following       # the next batch [n_in / P][ld][P],
+    real *product         # and the first operation's product of it [n_out / P][FEW][P]
     real *t               # the gathered targets [n_out / P][ld][P]
     part_t *w_parts       # for every thread a row or a column of W's blocks in parts
     long w_parts_size

@@ -29,6 +29,9 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     net.ld = ld
     net.x_size = wide_in * ld * P
     net.x = <real *> carve(&used, base, smaller(net.threads, OWN_BATCH) * net.x_size * one)
+    if may_look_ahead(net):
+        net.following = <real *> carve(&used, base, net.threads * panels(net.ops[0].n_in) * ld * P * one)
+        net.product = <real *> carve(&used, base, panels(net.ops[0].n_out) * FEW * P * one)
     net.t = <real *> carve(&used, base, panels(net.ops[net.n_ops - 1].n_out) * ld * P * one)
     net.label = <int32_t *> carve(&used, base, m * sizeof(int32_t))
     net.row_weight = <real *> carve(&used, base, m * one)

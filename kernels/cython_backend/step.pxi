@@ -199,8 +199,8 @@ cdef void use_weight_gradient(Call *call, long i, const real *x, long m, const U
         norm_gradient(call.net, op, x, m, update, call.gradient, id, n)
 
 
-cdef bint backward_all(Call *call, const real *x, long m, const Update *update, double *sums, bint shared, long id,
-                       long n) noexcept nogil:
+cdef bint backward_all(Call *call, const real *x, long start, long m, const Update *update, double *sums, bint shared,
+                       long id, long n) noexcept nogil:
     """From dZ of the last operation to the weights, each of which changes once everybody has read it. `shared`: whether
     that dZ is complete, or just this thread's rows. False, and nothing changed, if the loss is not finite."""
     cdef Net *net = call.net
@@ -234,7 +234,10 @@ cdef bint backward_all(Call *call, const real *x, long m, const Update *update, 
             x = net.ops[i - 1].y
         if net.ops[i].code == BATCH_NORM:
             column_gradients(net, &net.ops[i], NULL, x, m, id, n)
-        use_weight_gradient(call, i, x, m, update, id, n)
+        if i == 0 and net.looks_ahead and start + m < call.rows:
+            update_and_look_ahead(net, &call.data, x, start, m, call.rows, update, id, n)
+        else:
+            use_weight_gradient(call, i, x, m, update, id, n)
     return True
 
 
@@ -251,7 +254,11 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
     x = begin_batch(net, &call.data, 0, start, m, True, &shared, id, n)
     if net.penalized:
         sum_penalties(net, id, n)
-    shared = forward_op(net, 0, x, P, net.ld * P, m, True, shared, id, n)
+    if net.looks_ahead and start > 0:
+        forward_ahead(net, m, id, n)
+        shared = True
+    else:
+        shared = forward_op(net, 0, x, P, net.ld * P, m, True, shared, id, n)
     forward_rest(net, 1, net.n_ops - 1, m, True, shared, id, n)
     if not net.loss_in_columns:
         loss_rows(net, &call.data, m, r0, r1, id)
@@ -259,7 +266,7 @@ cdef bint run_batch(Call *call, long start, long m, const Update *update, double
         write_outputs(net, r0, r1, call.out + start * last.n_out)
     if not net.loss_in_columns:
         backward_rows(last, r0, r1)
-    return backward_all(call, x, m, update, sums, net.loss_in_columns, id, n)
+    return backward_all(call, x, start, m, update, sums, net.loss_in_columns, id, n)
 
 
 cdef void train_task(void *argument, long id, long n) noexcept nogil:

@@ -3,11 +3,11 @@
 Reading order: `layout` (where everything lies), `processor` (what there is to compute with), `intrinsics` (what Numba
 has no words for), `microkernel` (the register tile), `matmul` (loops of tiles), `matrix_unit` (products on it), `maths`
 (elementary functions), `activations`, `losses`, `optimizers` (the compiled twins of the tables), `batch` (rows in and
-out), `forward_pass`, `backward_pass`, `weights` (their gradients and updates), `penalties`, `noise`, `normalization`
-and `tied` (what the name says), `engine` (the loop over batches), `quantize` (numbers back into bytes), `link` (which
-of all this a network needs), `cache` (how it is compiled, and kept on disk), `threads` (the team) and `placement`
-(where it runs), `contract` (what the package exports), `products` and `probes` (the caller's matrices, for tests and
-benchmarks).
+out), `forward_pass`, `backward_pass`, `weights` (their gradients and updates), `lookahead` (batches of one row),
+`penalties`, `noise`, `normalization` and `tied` (what the name says), `engine` (the loop over batches), `quantize`
+(numbers back into bytes), `link` (which of all this a network needs), `cache` (how it is compiled, and kept on disk),
+`threads` (the team) and `placement` (where it runs), `contract` (what the package exports), `products` and `probes`
+(the caller's matrices, for tests and benchmarks).
 
 Compiled code is entered by every thread of a team of our own, so Numba's threading layers are neither used nor
 chosen: it is safe from several Python threads and after a fork, whatever the layer. Compiling takes some seconds,

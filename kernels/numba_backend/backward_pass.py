@@ -22,7 +22,7 @@ from .microkernel import read_vector, turn, vector_size
 from .noise import disturb
 from .optimizers import CONSTANTS
 from .threads import begin_jobs, take_jobs
-from .weights import descends
+from .weights import descends, looks_ahead
 
 
 @routine
@@ -251,7 +251,9 @@ def backward(like, job, ops, x, batch, rows, high, step, mode, team) -> float:
             call(job.rows_backward, (like, job, below, number - 1, step, rows, high, team))
             complete = False
         number -= 1
-    if number == job.lowest:
+    if number == 0 and looks_ahead(job, ops[0], batch + 1):
+        call(job.descend_and_look_ahead, (like, job, ops[0], x, constants, batch + 1, high, team))
+    elif number == job.lowest:
         _change_weights(like, job, ops, number, mode, x, constants, rows, high, team)
     return 1.0
 

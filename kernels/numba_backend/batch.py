@@ -139,6 +139,12 @@ def _read_row(like, source, kind, scale, row, n, out, panel, jump):
 
 
 @inline
+def read_inputs(like, job, op, i, out, jump):
+    """Row i of the order, a panel of it at a time to places `jump` apart."""
+    _read_row(like, job.x, job.x_kind, job.input_scale, _row_number(job, i), op.n_in, out, op.panel_in, jump)
+
+
+@inline
 def _fetch_row(job, n, i):
     """Begin to fetch row i of the order: rows lie anywhere, and each would be waited for."""
     size = n * (1 if job.x_kind == UINT8 else job.itemsize)
@@ -181,8 +187,7 @@ def gather(like, job, op, start, rows, high, team):
     for i in range(first, last):
         if i + AHEAD < last:
             _fetch_row(job, op.n_in, start + i + AHEAD)
-        row = _row_number(job, start + i)
-        _read_row(like, job.x, job.x_kind, job.input_scale, row, op.n_in, at(place, i * panel), panel, high * panel)
+        read_inputs(like, job, op, start + i, at(place, i * panel), high * panel)
 
 
 @inline

@@ -30,10 +30,11 @@ from .microkernel import read_vector, turn, vector_size
 from .noise import disturb
 from .processor import ROWS
 from .threads import begin_jobs, take_jobs
+from .weights import looks_ahead
 
 
 @inline
-def _finish_forward(like, job, op, number, step, j, first, last, high):
+def finish_forward(like, job, op, number, step, j, first, last, high):
     """Rows first..last of panel j: from the pre-activation to the output, for all but rowwise activations.
 
     Shapes: z, y (high, panel).
@@ -51,7 +52,7 @@ def _finish_forward(like, job, op, number, step, j, first, last, high):
 
 @routine
 def rowwise_forward(like, job, op, number, step, rows, high, team):
-    """What `_finish_forward` does, for activations of whole rows."""
+    """What `finish_forward` does, for activations of whole rows."""
     outlined()
     scratch, spare = pointer(like, job.scratch), private(like, job, team)[1]
     out, n = at(spare, job.widest), op.n_out
@@ -129,7 +130,7 @@ def _multiply_tiles(like, job, op, number, x, rows, high, step, team):
                     a, op.panel_in, 1, op.panel_in, high * op.panel_in, s - r, w, panel, op.n_in, bias, c,
                 ))  # fmt: skip
             if not op.rowwise:
-                _finish_forward(like, job, op, number, step, j, r, s, high)
+                finish_forward(like, job, op, number, step, j, r, s, high)
             first, last = take_jobs(shares, panels * tiles, tiles, blocks(tiles, 2), team)
 
 
@@ -151,7 +152,9 @@ def forward(like, job, ops, x, rows, high, step, team):
         if reads_all_rows(op):
             if not complete:
                 wait(job, team)
-            if op.code == DENSE:
+            if number == job.first and looks_ahead(job, op, step - job.step):
+                call(job.forward_ahead, (like, job, op, number, step, high, team))
+            elif op.code == DENSE:
                 _multiply_tiles(like, job, op, number, x, rows, high, step, team)
             else:
                 call(job.normalize, (like, job, op, x, rows, high, team))
@@ -171,7 +174,7 @@ def forward(like, job, ops, x, rows, high, step, team):
                 for k in range(0, (last - first) * panel, vector_size(like)):
                     read_vector(at(x, place + k), like, at(z, place + k))
             if not op.rowwise:
-                _finish_forward(like, job, op, number, step, j, first, last, high)
+                finish_forward(like, job, op, number, step, j, first, last, high)
         if op.rowwise:
             call(job.rowwise_forward, (like, job, op, number, step, rows, high, team))
         x = at(scratch, op.y)

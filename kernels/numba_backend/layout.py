@@ -55,8 +55,8 @@ ROUTINES = """
     rows_backward rowwise_backward finish_backward backward input_gradients weight_gradients apply decay_weights
     activate_row add_activities sum_penalties total_penalty add_slope sum_squares clip_factor clip_values constrain
     add_tied refresh_tied normalize hand_down_norm norm_weights multiply_parts split_inputs split_panel split_rows
-    input_gradients_parts input_gradients_rows slab_gradients add_up update descend prepare_left prepare_right
-    multiply_panels
+    input_gradients_parts input_gradients_rows slab_gradients add_up update descend descend_and_look_ahead forward_ahead
+    prepare_left prepare_right multiply_panels
 """
 
 # One record an operation. `panel_in` and `panel` are the widths of the panels of its inputs and of its outputs.
@@ -77,6 +77,7 @@ OP = _record(
 # What one call of the compiled code does and on what: `mode` is a constant of `engine`, arrays are addresses.
 # `barrier` is the address of `meeting`, where the threads wait for each other: it lies in here because a late thread,
 # which has hold of this record, may still look at it when the call is over.
+# `product` is what `lookahead` makes for the next row.
 # For one product alone: panels of its right factor are `width` wide and prepared `across` at a time; stretches of it
 # have `tall` rows, shared out `together`, and are `deep`; a thread's left factor comes first in what it has for itself,
 # the right one at `right`.
@@ -86,7 +87,7 @@ JOB = _record(
     "numbers count sums gradient seed step first last out a b m k trans_a trans_b code zeros "
     "width together tall deep across right "
     "penalty penalized constrained whole squares clip_global tied tied_gradient "
-    "parts own_parts deepest private_parts private_turned shares slabs" + ROUTINES,
+    "parts own_parts deepest private_parts private_turned shares slabs product" + ROUTINES,
     "input_scale target_scale threshold loss_parameter alpha clip_value clip_norm",
     ("meeting", np.int64, 16),
 )
@@ -341,7 +342,7 @@ def workspace(plan, batch_size, threads):
     job = new_job()
     job["copy_step"] = round_up(panel_height(batch_size, itemsize) * inputs, line)
     job["gathered"] = scratch.take(int(job["copy_step"][0]) * copies)
-    job["widest"] = widest
+    job["widest"], job["product"] = widest, scratch.take(widest)
     made_of_parts = ops[ops["x_parts"] >= 0]
     deepest = 0
     if len(made_of_parts):

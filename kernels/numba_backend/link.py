@@ -9,6 +9,7 @@ from . import (
     backward_pass,
     batch,
     forward_pass,
+    lookahead,
     losses,
     matmul,
     matrix_unit,
@@ -92,6 +93,7 @@ def link(workspace, mode):
         needed["apply"] = optimizers.ROUTINES[OPTIMIZERS[plan.optimizer].name]
         if job["sgd"]:
             needed["descend"] = weights.descend
+            needed |= {name: getattr(lookahead, name) for name in ("descend_and_look_ahead", "forward_ahead")}
         if ops["kernel_decay"].any() or ops["bias_decay"].any():
             needed["decay_weights"] = optimizers.decay_weights
         if job["clip_norm"]:

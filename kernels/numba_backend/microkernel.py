@@ -252,6 +252,53 @@ def add_outer(typingctx, width, count, a, step, depth, b, c):
     return types.none(index, index, a, index, index, a, a), generate
 
 
+@intrinsic
+def add_outer_and_multiply(typingctx, width, count, a, b, other, c, sums):
+    """C += A B for one column A and one row B, and sums += A' C for another column, in one pass over C.
+
+    Shapes: A, other (count,), B, sums (width,), C (count, width); width is one of those of `panel`.
+    Layout: contiguous.
+    Aliasing: none.
+    """
+    real = a.dtype
+    size = lanes(real.bitwidth // 8)
+
+    def generate(context, builder, signature, args):
+        width, count, a, b, other, c, sums = args
+        vector, align = ir.VectorType(context.get_value_type(real), size), real.bitwidth // 8
+        done = builder.append_basic_block("outer.done")
+        cases = [builder.append_basic_block(f"outer.{vectors}") for vectors in range(1, VECTORS + 1)]
+        switch = builder.switch(builder.sdiv(width, I64(size)), cases[0])
+
+        def place(p, start):
+            return builder.bitcast(builder.gep(p, [start]), vector.as_pointer())
+
+        for vectors, case in enumerate(cases, 1):
+            if vectors > 1:
+                switch.add_case(I64(vectors), case)
+            builder.position_at_end(case)
+            parts = [I64(v * size) for v in range(vectors)]
+            line = [builder.load(place(b, start), align=align) for start in parts]
+            totals = [cgutils.alloca_once(builder, vector) for _ in parts]  # LLVM keeps them in registers
+            for total, start in zip(totals, parts, strict=True):
+                builder.store(builder.load(place(sums, start), align=align), total)
+            with cgutils.for_range(builder, count) as row:
+                factor, weight = (spread(builder, builder.load(builder.gep(p, [row.index])), size) for p in (a, other))
+                for total, numbers, start in zip(totals, line, parts, strict=True):
+                    p = place(c, builder.add(builder.mul(row.index, width), start))
+                    new = _multiply_add(builder, factor, numbers, builder.load(p, align=align))
+                    builder.store(new, p, align=align)
+                    builder.store(_multiply_add(builder, weight, new, builder.load(total)), total)
+            for total, start in zip(totals, parts, strict=True):
+                builder.store(builder.load(total), place(sums, start), align=align)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.none(index, index, a, a, a, a, a), generate
+
+
 def _turn(builder, rows, place):
     """Store the transpose of square `rows`, row i at `place(i)`."""
     count = len(rows)

@@ -5,6 +5,7 @@ Arguments as in `batch`.
 
 import numpy as np
 
+from ..plan import DENSE
 from .batch import (
     INDEX,
     LOSS_GRAD,
@@ -98,6 +99,14 @@ def descends(job, op, mode, rows):
     """Whether `descend` is all that becomes of a gradient."""
     plain = not op.penalized and job.clip_value == 0.0 and op.kernel_decay == 0.0 and op.bias_decay == 0.0
     return mode == TRAIN and job.sgd and rows <= FEW and plain and op.x_parts < 0 and op.slabs < 0
+
+
+@inline
+def looks_ahead(job, op, batch):
+    """Whether the first operation's product for a batch of the call is made as the one before updates its weights: see
+    `lookahead`."""
+    plain = op.code == DENSE and not (op.by_rows or op.rowwise or job.whole or job.constrained or job.tied)
+    return 0 < batch < job.count and job.batch == 1 and plain and descends(job, op, job.mode, job.batch)
 
 
 @routine
