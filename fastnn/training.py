@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from .session import Session, deferred_interrupt
+from .kernels.interrupts import deferred_interrupt
+from .session import Session
 
 
 class Epoch:

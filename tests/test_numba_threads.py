@@ -67,6 +67,40 @@ def test_a_forked_child_has_threads_of_its_own():
     python(FORK, PYTHONWARNINGS="ignore")
 
 
+INTERRUPT = """
+import signal, sys
+import numpy as np
+from fastnn.kernels import get_backend
+nb = get_backend("numba")
+threads = sys.modules[nb.__name__ + ".threads"]
+a = np.ones((256, 256), np.float32)
+def product():
+    out = np.zeros_like(a)
+    nb.gemm(a, a, out, False, False, 3)
+    return (out == 256).all()
+assert product()
+call = threads._Helper.call
+def interrupted(*args):
+    call(*args)
+    signal.raise_signal(signal.SIGINT)
+threads._Helper.call = interrupted
+for _ in range(3):
+    try:
+        product()
+        raise SystemExit("Ctrl-C was lost")
+    except KeyboardInterrupt:
+        pass
+threads._Helper.call = call
+assert product()
+assert len(threads._idle) == 2
+"""
+
+
+def test_an_interrupt_does_not_leave_helpers_behind():
+    """They have been called, and wait for the caller."""
+    python(INTERRUPT, timeout=100)
+
+
 def test_python_threads_may_train_at_the_same_time():
     """Each with a team of its own, and with the results of one after the other."""
     expected = [train(2, seed) for seed in range(4)]

@@ -8,7 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .. import metrics, optimizers, training
 from ..callbacks import BackupAndRestore, dispatch
-from ..session import Session, deferred_interrupt
+from ..kernels.interrupts import deferred_interrupt
+from ..session import Session
 from . import model as model_module
 
 _NOT_FINITE = (

@@ -13,6 +13,7 @@ import threading
 
 import numpy as np
 
+from ..interrupts import deferred_interrupt
 from .cache import inline, jit
 from .intrinsics import (
     at,
@@ -194,10 +195,11 @@ def team(enter, offer, threads, *args):
     """
     if threads == 1:
         return enter(*args, 0, NO_BOX)
-    helpers = [_hire() for _ in range(threads - 1)]
-    for thread, helper in enumerate(helpers, 1):
-        helper.call(enter, offer, (*args, thread))
-    try:
-        return enter(*args, 0, NO_BOX)
-    finally:
-        _idle.extend(helpers)
+    with deferred_interrupt(patient=True):  # helpers that have been called wait for thread 0, whatever happens
+        helpers = [_hire() for _ in range(threads - 1)]
+        for thread, helper in enumerate(helpers, 1):
+            helper.call(enter, offer, (*args, thread))
+        try:
+            return enter(*args, 0, NO_BOX)
+        finally:
+            _idle.extend(helpers)
