@@ -88,6 +88,3 @@ cdef void update_from(Net *net, const Update *update, const real *gradient, long
                               op.w + (j * op.w_rows + k) * P, op.kernel_decay)
             if op.flat_b >= 0:
                 scaled_update(net, update, gradient + op.flat_b + j * P, wide, of_b, op.b + j * P, op.bias_decay)
-            if op.by_rows:
-                for k in range(panels(op.n_in)):
-                    refresh_transpose(net, op, j, k)

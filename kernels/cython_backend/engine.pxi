@@ -53,7 +53,7 @@ cdef class Engine:
     def __cinit__(self, uintptr_t pool, plan, long capacity, long threads):
         cdef Net *net = &self.net
         cdef Op *op
-        cdef long i, at = 0, turned = 0
+        cdef long i, at = 0
         cdef size_t one, size
         self.run = <pool_run_t> pool
         if len(plan.metrics) > MAX_METRICS:
@@ -88,9 +88,6 @@ cdef class Engine:
                 at = op.b + panels(op.n_out) * P
                 op.by_rows = by_rows(op.n_in, op.n_out, capacity)
                 op.by_blocks = by_blocks(op.n_in, op.n_out, capacity, i == 0)  # the first: if it gets bytes
-                if op.by_rows:
-                    op.wt = turned
-                    turned += panels(op.n_in) * op.n_out * P
                 op.by_slabs = by_slabs(op.n_in, op.n_out, capacity)
                 if op.by_slabs:
                     op.slab = net.slab_size
@@ -122,7 +119,7 @@ cdef class Engine:
         net.threshold, net.input_scale, net.target_scale = plan.threshold, plan.input_scale, plan.target_scale
         net.capacity, net.threads = capacity, threads
         one = (net.packed * sizeof(real) + 63) & ~(<size_t> 63)
-        size = (1 + net.n_slots) * one + turned * sizeof(real)
+        size = (1 + net.n_slots) * one
         self.parameters = <char *> aligned(size)
         net.scratch_bytes = lay_out(net, NULL)
         net.scratch = <char *> aligned(net.scratch_bytes)
@@ -132,7 +129,6 @@ cdef class Engine:
         net.w = <real *> self.parameters
         for i in range(net.n_slots):
             net.slot[i] = <real *> (self.parameters + (1 + i) * one)
-        net.wt = <real *> (self.parameters + (1 + net.n_slots) * one)
         for i in range(net.n_ops):
             if is_norm(&net.ops[i]):  # a gamma that is not there is 1
                 fill(net.w + net.ops[i].w, net.ops[i].moving_jump, 1)
@@ -157,7 +153,6 @@ cdef class Engine:
         self.transfer(params, state, n_params, True)
         with nogil:
             refresh_tied(&self.net, 0, 1)
-            refresh_transposes(&self.net)
 
     def store(self, uintptr_t params, uintptr_t state, long n_params):
         self.transfer(params, state, n_params, False)

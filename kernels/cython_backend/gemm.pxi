@@ -8,7 +8,8 @@
 #
 # All three read packed panels as they lie. Threads share tiles out; the summed index is never split between them, so
 # the results do not depend on their number. Where `by_rows`, a thread takes some rows of the batch through all columns,
-# and the input gradient is the simpler dX = dZ W' with a copy of W' that follows each update.
+# and the input gradient is the simpler dX = dZ W': each thread turns W for itself, for to fetch from the cache of another
+# what that has turned takes longer.
 
 cdef enum:
     K_BLOCK = 4 * P   # rows of a right panel kept in the first-level cache: 4 * P * P * 4 bytes are 16 KB with AVX-512
@@ -74,14 +75,17 @@ cdef void forward_rows(Net *net, Op *op, const real *x, long step, long jump, bi
         finish_forward(net, op, j, r0, r1, training)
 
 
-cdef void input_gradient_rows(Net *net, const Op *op, Op *below, long r0, long r1) noexcept nogil:
+cdef void input_gradient_rows(Net *net, const Op *op, Op *below, long r0, long r1, long id) noexcept nogil:
     """Shapes: dZ (m, n_out), W' (n_out, n_in), dX (m, n_in): rows r0..r1 of dX = dZ W', which become below's dZ.
     Layout: panels.
     Aliasing: none."""
-    cdef long q
-    for q in range(panels(op.n_in)):
-        rows_product(op.dz, P, op.ld * P, r0, r1, net.wt + op.wt + q * op.n_out * P, op.n_out,
-                     vectors(op.n_in - q * P), below.dz + q * op.ld * P)
+    cdef real *turned = net.w_turned + id * net.w_turned_size
+    cdef long q, j
+    for q in range(panels(op.n_in) if r0 < r1 else 0):
+        for j in range(panels(op.n_out)):
+            transpose_block(net.w + op.w, op.n_in, op.n_out, j, q, turned + j * P * P)
+        rows_product(op.dz, P, op.ld * P, r0, r1, turned, op.n_out, vectors(op.n_in - q * P),
+                     below.dz + q * op.ld * P)
         if below.activation != SOFTMAX:
             finish_backward(below, q, r0, r1)
 
@@ -180,8 +184,6 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                                          dz + k * P, block, k > 0)
                 use_gradient(net, op.w + (j * op.n_in + q * P) * P, block, rows, op.kernel_l1, op.kernel_l2,
                              op.kernel_decay, update, of_w, op.flat_w + q * P * op.n_out + j * P, op.n_out, wide)
-            if gradient == NULL and op.by_rows:
-                refresh_transpose(net, op, j, q)
             if q == 0 and op.flat_b >= 0:
                 if op.by_slabs:
                     add_slabs(net, op, x, q, j, True, m, n, block)

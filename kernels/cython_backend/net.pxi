@@ -159,7 +159,6 @@ cdef struct Op:
     bint by_slabs     # see slabs.pxi
     long slab         # offset of its part of a slab
     int source        # the operation whose W is the transpose of this one's, which is a copy; or -1
-    long wt           # offset of W' [n_in / P][n_out][P] in net.wt, where by_rows
     real alpha
     int drops         # whether there is dropout
     real kept         # what dropout divides by
@@ -252,7 +251,6 @@ cdef struct Net:
     Op *ops
     real *w               # packed parameters, then the slots
     real *slot[MAX_SLOTS]
-    real *wt              # the transposes that go with w
     char *scratch
     size_t scratch_bytes
     real *x               # the gathered batch [n_in / P][ld][P], a copy for each thread where own_batch(n)
@@ -261,6 +259,8 @@ cdef struct Net:
     real *following       # the next batch [n_in / P][ld][P],
     real *product         # and the first operation's product of it [n_out / P][FEW][P]
     real *t               # the gathered targets [n_out / P][ld][P]
+    real *w_turned        # for every thread a panel of a W', see input_gradient_rows
+    long w_turned_size
     part_t *w_parts       # for every thread a row or a column of W's blocks in parts
     long w_parts_size
     real *dxt             # transposed input gradient where the operation below keeps no dzt

@@ -43,35 +43,16 @@ cdef void fill(real *out, long n, real value) noexcept nogil:
 
 
 cdef void transpose_block(const real *w, long n_in, long n_out, long j, long q, real *out) noexcept nogil:
-    """Block (q, j) of W, P x P or what the edges leave of it, into W'.
-    Layout: W [n_out / P][n_in][P], W' [n_in / P][n_out][P].
-    Aliasing: none."""
+    """The transpose of block (q, j) of W, P x P or what the edges leave of it. Layout: W [n_out / P][n_in][P], rows of
+    out P apart. Aliasing: none."""
     cdef long s, t, rows, wide
     w += (j * n_in + q * P) * P
-    out += (q * n_out + j * P) * P
     for s in range(2):
         rows = smaller(LANES, n_in - q * P - s * LANES)
         for t in range(2):
             wide = smaller(LANES, n_out - j * P - t * LANES)
             if rows > 0 and wide > 0:
                 transpose_square(w + s * LANES * P + t * LANES, P, rows, P, out + t * LANES * P + s * LANES, wide)
-
-
-cdef void refresh_transpose(Net *net, const Op *op, long j, long q) noexcept nogil:
-    """Block (q, j) of an operation's W again into W'. Layout, aliasing: as for transpose_block."""
-    transpose_block(net.w + op.w, op.n_in, op.n_out, j, q, net.wt + op.wt)
-
-
-cdef void refresh_transposes(Net *net) noexcept nogil:
-    """Every W' anew."""
-    cdef long i, j, q
-    cdef const Op *op
-    for i in range(net.n_ops):
-        op = &net.ops[i]
-        if op.by_rows:
-            for j in range(panels(op.n_out)):
-                for q in range(panels(op.n_in)):
-                    refresh_transpose(net, op, j, q)
 
 
 cdef enum:

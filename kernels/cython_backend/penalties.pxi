@@ -106,6 +106,3 @@ cdef void constrain(Net *net, long id, long n) noexcept nogil:
             if op.non_negative:
                 for r in range(op.n_in * P):
                     w[r] = 0 if w[r] < 0 else w[r]
-            if op.by_rows:
-                for r in range(panels(op.n_in)):
-                    refresh_transpose(net, op, j, r)

@@ -20,7 +20,7 @@ cdef long norm_parts(const Net *net) noexcept nogil:
 cdef size_t lay_out(Net *net, char *base) noexcept nogil:
     """Give every scratch array its place; returns the bytes needed. Nothing here grows with the number of rows."""
     cdef size_t used = 0, one = sizeof(real)
-    cdef long mp = panels(net.capacity) * P, m = net.capacity, i, widest = 0, wide_in = 0, deepest = 0
+    cdef long mp = panels(net.capacity) * P, m = net.capacity, i, widest = 0, wide_in = 0, deepest = 0, longest = 0
     cdef long ld = panel_rows(mp if MATRIX_UNIT and m >= LEAST_BYTES else m)  # whole blocks are written
     cdef long all_panels = 0, copied = 0, copies
     cdef Op *op
@@ -69,9 +69,13 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
                 op.dzt_parts = <part_t *> carve(&used, base,
                                                 panels(m) * panels(op.n_out) * PARTS_BLOCK * sizeof(part_t))
             deepest = max(deepest, max(panels(op.n_in), panels(op.n_out)))
-        elif op.code == DENSE and i > net.first_trained and not op.by_rows:
+        elif op.by_rows and i > net.first_trained:
+            longest = max(longest, op.n_out)
+        elif op.code == DENSE and i > net.first_trained:
             op.dzt = <real *> carve(&used, base, mp * panels(op.n_out) * P * one)
             widest = max(widest, panels(op.n_in) * P)
+    net.w_turned_size = panels(longest) * P * P
+    net.w_turned = <real *> carve(&used, base, net.threads * net.w_turned_size * one)
     net.w_parts_size = deepest * PARTS_BLOCK
     net.w_parts = <part_t *> carve(&used, base, net.threads * net.w_parts_size * sizeof(part_t))
     net.dxt = <real *> carve(&used, base, mp * widest * one)

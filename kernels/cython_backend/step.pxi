@@ -147,7 +147,7 @@ cdef bint backward_op(Net *net, long i, long m, long id, long n) noexcept nogil:
             input_gradient(net, op, below, m, id, n)
         barrier_wait(&net.barrier, id, n)
     elif op.code == DENSE:
-        input_gradient_rows(net, op, below, r0, r1)
+        input_gradient_rows(net, op, below, r0, r1, id)
     else:
         for j in range(panels(op.n_out)):
             memcpy(below.dz + (j * op.ld + r0) * P, op.dz + (j * op.ld + r0) * P, (r1 - r0) * P * sizeof(real))

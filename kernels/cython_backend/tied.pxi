@@ -14,10 +14,8 @@ cdef void refresh_tied(Net *net, long id, long n) noexcept nogil:
         source = &net.ops[op.source]
         for q in range(share(panels(op.n_out), id, n), share(panels(op.n_out), id + 1, n)):
             for j in range(panels(op.n_in)):
-                transpose_block(net.w + source.w, source.n_in, source.n_out, j, q, net.w + op.w)
-            if op.by_rows:
-                for j in range(panels(op.n_in)):
-                    refresh_transpose(net, op, q, j)
+                transpose_block(net.w + source.w, source.n_in, source.n_out, j, q,
+                                net.w + op.w + (q * op.n_in + j * P) * P)
 
 
 cdef void add_tied(const Net *net, real *gradient, long id, long n) noexcept nogil:
