@@ -21,6 +21,9 @@ from fastnn.kernels.threads import default_threads
 from bench import cases, machine, report
 from bench.shapes import GEMMS, WORKLOADS
 
+# Seconds of products of one kind, one after the other.
+ROUND_OF_PRODUCTS = 0.003
+
 
 def interleave(first, second, seconds, between=lambda: None):
     """Call both in turn, after one of each that does not count, for about so many seconds; `between` before each round.
@@ -64,7 +67,8 @@ def training(workload, backends, threads, seconds):
 
 
 def product(shape, backends, threads, seconds):
-    """Compare matrix products.
+    """Compare matrix products, some milliseconds of them at a time: in a step one follows the other, too, and threads
+    that have slept are not what is asked for.
 
     Returns
     -------
@@ -76,15 +80,25 @@ def product(shape, backends, threads, seconds):
     b = rng.standard_normal((shape.n, shape.k) if shape.trans_b else (shape.k, shape.n), np.float32)
     outs = [np.empty((shape.m, shape.n), np.float32) for _ in backends]
 
-    def runner(backend, out):
-        return lambda: backend.gemm(a, b, out, shape.trans_a, shape.trans_b, threads)
+    def runner(backend, out, calls):
+        def run():
+            for _ in range(calls):
+                backend.gemm(a, b, out, shape.trans_a, shape.trans_b, threads)
 
-    runs = [runner(backend, out) for backend, out in zip(backends, outs, strict=True)]
+        return run
+
+    once = [runner(*pair, 1) for pair in zip(backends, outs, strict=True)]
+    for run in once:
+        run()
+    start = time.perf_counter()
+    once[0]()
+    calls = int(np.clip(ROUND_OF_PRODUCTS / (time.perf_counter() - start), 1, 1000))
+    runs = [runner(*pair, calls) for pair in zip(backends, outs, strict=True)]
     peaks = []
     first, second, ratio = interleave(*runs, seconds, lambda: peaks.append(machine.fma_peak(threads, trials=1) / 1e9))
     if not np.allclose(*outs, rtol=1e-3, atol=1e-2):
         raise ArithmeticError(f"{shape.name}: the products differ")
-    speeds = [shape.flops / first / 1e9, shape.flops / second / 1e9]
+    speeds = [calls * shape.flops / seconds / 1e9 for seconds in (first, second)]
     return {"case": shape.name, "title": shape.name, "gflops": speeds, "peak": statistics.median(peaks), "ratio": ratio}
 
 

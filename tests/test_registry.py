@@ -14,7 +14,8 @@ from fastnn import kernels
 
 @pytest.fixture(autouse=True)
 def no_wish(monkeypatch):
-    monkeypatch.delenv("FASTNN_BACKEND", raising=False)
+    for name in ("FASTNN_BACKEND", "FASTNN_ISA"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
