@@ -6,9 +6,9 @@ import numpy as np
 
 from .callbacks import BackupAndRestore
 from .callbacks.dispatch import waits_for_batches
-from .kernels.interrupts import deferred_interrupt
 from .layers import Activation, Dense, Flatten, Input, LayerNormalization
 from .scaling import InputScaling
+from .session import deferred_interrupt
 
 # Rows that a gradient is computed of at a time: what the scratch of the kernels is for.
 _ROWS = 4096

@@ -5,12 +5,13 @@ always get back to any batch since the host last had the weights, for training i
 """
 
 import contextlib
+import signal
+import threading
 import time
 
 import numpy as np
 
 from . import validation
-from .kernels.interrupts import deferred_interrupt
 from .kernels.plan import OP_OUT
 
 # Seconds a slice should take, so that progress moves and Ctrl-C answers.
@@ -49,6 +50,35 @@ class Pace:
         wish = SLICE_SECONDS * batches / max(seconds, 1e-6)
         # Any slice may include a hiccup, the first a compilation: grow by steps, and shrink at once.
         self.batches = max(1, min(int(wish), 16 * self.batches))
+
+
+@contextlib.contextmanager
+def deferred_interrupt():
+    """Hold Ctrl-C back until the block ends, so that it never falls between a kernel and its bookkeeping.
+
+    A second Ctrl-C goes through at once. Signals reach the main thread only, so elsewhere there is nothing to do.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+    if not callable(previous):
+        yield
+        return
+    pending = []
+
+    def hold(number, frame):
+        if pending:
+            previous(number, frame)
+        pending.append((number, frame))
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        if len(pending) == 1:
+            previous(*pending[0])
 
 
 class Session:

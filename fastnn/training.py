@@ -6,8 +6,7 @@ import time
 
 import numpy as np
 
-from .kernels.interrupts import deferred_interrupt
-from .session import Session
+from .session import Session, deferred_interrupt
 
 
 class Epoch:

@@ -40,6 +40,8 @@ def default_threads():
         if not wish.isdecimal() or int(wish) < 1:
             raise ValueError(f"FASTNN_NUM_THREADS must be a positive integer, got {wish!r}")
         return min(int(wish), 1024)  # as many as the argument may ask for; C's integers end somewhere
-    affinity = getattr(os, "sched_getaffinity", None)
-    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # another system, or a sandbox that forbids it
+        cpus = os.cpu_count() or 1
     return min(cpus, _cgroup_cpus() or cpus)

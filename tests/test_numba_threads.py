@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -67,8 +68,8 @@ def test_a_forked_child_has_threads_of_its_own():
     python(FORK, PYTHONWARNINGS="ignore")
 
 
-INTERRUPT = """
-import signal, sys
+EXCEPTIONS = """
+import random, signal, sys
 import numpy as np
 from fastnn.kernels import get_backend
 nb = get_backend("numba")
@@ -78,27 +79,59 @@ def product():
     out = np.zeros_like(a)
     nb.gemm(a, a, out, False, False, 3)
     return (out == 256).all()
+def ring(*_):
+    raise TimeoutError
 assert product()
-call = threads._Helper.call
-def interrupted(*args):
-    call(*args)
-    signal.raise_signal(signal.SIGINT)
-threads._Helper.call = interrupted
-for _ in range(3):
+wake = threads._Helper.wake
+for when in (0, 1):
+    def interrupted(*args):
+        when and wake(*args)
+        raise TimeoutError
+    threads._Helper.wake = interrupted
+    for _ in range(3):
+        try:
+            product()
+            product()
+        except TimeoutError:
+            pass
+    threads._Helper.wake = wake
+    assert product()
+signal.signal(signal.SIGALRM, ring)
+for i in range(200):
     try:
-        product()
-        raise SystemExit("Ctrl-C was lost")
-    except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-3, 4e-3))
+        while True:
+            product()
+    except TimeoutError:
         pass
-threads._Helper.call = call
-assert product()
-assert len(threads._idle) == 2
+    assert product()
+assert len(threads._idle) <= 4
 """
 
 
-def test_an_interrupt_does_not_leave_helpers_behind():
-    """They have been called, and wait for the caller."""
-    python(INTERRUPT, timeout=100)
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
+def test_exceptions_of_signals_leave_nobody_behind():
+    """Whenever they come, helpers are in a team with a leader, or in none."""
+    python(EXCEPTIONS, timeout=100)
+
+
+NO_THREADS = """
+import threading
+import numpy as np
+from fastnn.kernels import get_backend
+nb = get_backend("numba")
+def refuse(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = refuse
+a = np.ones((256, 256), np.float32)
+out = np.zeros_like(a)
+nb.gemm(a, a, out, False, False, 3)
+assert (out == 256).all()
+"""
+
+
+def test_without_threads_the_caller_works_alone():
+    python(NO_THREADS)
 
 
 def test_python_threads_may_train_at_the_same_time():
@@ -144,38 +177,55 @@ def test_products_of_both_kinds_from_several_python_threads():
     assert not wrong
 
 
-def test_a_call_is_offered_to_a_helper_who_waits_for_its_kind():
+def test_all_helpers_are_reserved_or_nobody():
     """And what is in the box of any other is left alone."""
     engine, threads, layout = (
         importlib.import_module(f"{nb.__name__}.{part}") for part in ("engine", "threads", "layout")
     )
-    job, ops, box = layout.new_job(), np.zeros(1, layout.OP), np.arange(threads.BOX)
-    args = np.float32(0), 123, job, ops, 1, box
-    offer = engine.offer.function(np.dtype(np.float32), args)
+    boxes = [np.arange(threads.BOX) for _ in range(2)]
+    places = np.array([box.ctypes.data for box in boxes])
+    args = np.float32(0), 0, layout.new_job(), np.zeros(1, layout.OP), places
+    lead = engine.lead.function(np.dtype(np.float32), (*args, 0))
     waiting = importlib.import_module(f"{nb.__name__}.processor").LANES
-    for other in (0, -1, waiting // 2):
-        box[:] = other, *range(1, len(box))
-        assert not offer(*args)
-        assert box.tolist() == [other, *range(1, len(box))]
-    box[0] = waiting
-    assert offer(*args)
-    assert box[:5].tolist() == [-1, 123, job.ctypes.data, ops.ctypes.data, 1]
+    for other in (0, -1, -2, waiting // 2):
+        boxes[0][0], boxes[1][0] = waiting, other
+        assert lead(*args, 0) == -1
+        assert [box[0] for box in boxes] == [0, other]
+    assert all(box[1:].tolist() == list(range(1, len(box))) for box in boxes)
 
 
-def test_only_a_helper_who_does_not_attend_is_woken():
-    helper = importlib.import_module(f"{nb.__name__}.threads")._Helper()
-    woken = queue.SimpleQueue()
-    for number, attends in enumerate((True, False, True, False)):
-        helper.call(lambda *args: woken.put(args), lambda *args, attends=attends: attends, (number,))
-    assert [woken.get(timeout=60)[0] for _ in range(2)] == [1, 3]
+@pytest.mark.parametrize("attend", [True, False])
+def test_helpers_are_woken_unless_all_attend(monkeypatch, attend):
+    threads = importlib.import_module(f"{nb.__name__}.threads")
+    woken, led = queue.SimpleQueue(), []
+
+    def lead(number, boxes, patience):
+        led.append((number, len(boxes), patience > 0))
+        return len(boxes) if attend or patience else -1
+
+    monkeypatch.setattr(threads, "_idle", [])
+    threads.team(lead, lambda *args: woken.put(args), 3, 5)
+    if attend:
+        assert led == [(5, 2, False)]
+    else:
+        assert led == [(5, 2, False), (5, 2, True)]
+        assert [woken.get(timeout=60)[0] for _ in range(2)] == [5, 5]
     assert woken.empty()
+    assert len(threads._idle) == 2
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processors are Linux's")
 def test_helpers_leave_the_callers_processor_and_are_bound_to_none(monkeypatch):
     placement = importlib.import_module(f"{nb.__name__}.placement")
     bound, allowed = [], os.sched_getaffinity(0)
-    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, processors: bound.append((thread, set(processors))))
+    masks = [allowed]
+
+    def bind(thread, processors):
+        bound.append((thread, set(processors)))
+        masks.append(set(processors))
+
+    monkeypatch.setattr(os, "sched_setaffinity", bind)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: set(masks[-1]))
     monkeypatch.setattr(placement, "_running", lambda: 1)
     monkeypatch.setattr(placement, "here", lambda: -1)
     placement.step_aside(-1)  # where processors have no numbers
@@ -186,16 +236,40 @@ def test_helpers_leave_the_callers_processor_and_are_bound_to_none(monkeypatch):
     others = allowed - {min(allowed)}
     assert bound == ([(0, others), (0, allowed)] if others else [])
     bound.clear()
-    monkeypatch.setattr(placement, "_running", lambda: len(allowed) + 1)
-    placement.step_aside(min(allowed))
+    for running in (0, len(allowed) + 1):  # 0: not known
+        monkeypatch.setattr(placement, "_running", lambda running=running: running)
+        placement.step_aside(min(allowed))
     assert bound == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processors are Linux's")
+def test_what_others_bind_a_helper_to_stays(monkeypatch):
+    placement = importlib.import_module(f"{nb.__name__}.placement")
+    bound, masks = [], [{0, 1, 2}, {2}]
+    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, processors: bound.append(processors))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: masks.pop(0))
+    monkeypatch.setattr(placement, "_running", lambda: 1)
+    monkeypatch.setattr(placement, "here", lambda: 0)
+    placement.step_aside(0)
+    assert bound == [{1, 2}]
+
+
+def test_a_sandbox_may_forbid_to_ask(monkeypatch):
+    placement = importlib.import_module(f"{nb.__name__}.placement")
+
+    def forbid(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getaffinity", forbid, raising=False)
+    monkeypatch.setattr(placement, "here", lambda: 0)
+    placement.step_aside(0)
 
 
 def test_a_helper_who_is_woken_is_told_where_the_caller_is(monkeypatch):
     threads, told = importlib.import_module(f"{nb.__name__}.threads"), queue.SimpleQueue()
     monkeypatch.setattr(threads, "here", lambda: 7)
     monkeypatch.setattr(threads, "step_aside", told.put)
-    threads._Helper().call(lambda box: None, lambda box: False, ())
+    threads._Helper().wake(lambda box: None, ())
     assert told.get(timeout=60) == 7
 
 

@@ -145,6 +145,15 @@ def test_threads_where_affinity_is_unknown(machine, monkeypatch):
     assert threads.default_threads() == 1
 
 
+def test_threads_where_a_sandbox_forbids_to_ask(machine, monkeypatch):
+    def forbid(pid):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getaffinity", forbid, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert threads.default_threads() == 3
+
+
 def test_threads_by_environment(machine, monkeypatch):
     machine("cpu.max", "200000 100000")
     monkeypatch.setenv("FASTNN_NUM_THREADS", "12")

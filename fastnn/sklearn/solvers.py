@@ -8,8 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .. import metrics, optimizers, training
 from ..callbacks import BackupAndRestore, dispatch
-from ..kernels.interrupts import deferred_interrupt
-from ..session import Session
+from ..session import Session, deferred_interrupt
 from . import model as model_module
 
 _NOT_FINITE = (

@@ -148,7 +148,8 @@ static inline int step_aside(const event_t *e) {
     static int64_t resume;
     const int here = processor();
     int64_t begin;
-    cpu_set_t allowed, others;
+    long busy;
+    cpu_set_t allowed, others, now;
     if (here < 0 || here != e->processor) return 0;
     begin = event_clock();
     if (begin < __atomic_load_n(&resume, __ATOMIC_RELAXED)) return 0;
@@ -156,11 +157,14 @@ static inline int step_aside(const event_t *e) {
     sched_getaffinity(0, sizeof(allowed), &allowed); /* fails where there are more processors than it has room for */
     others = allowed;
     CPU_CLR(here, &others);
-    if (CPU_COUNT(&others) == 0 || running() > CPU_COUNT(&allowed) || sched_setaffinity(0, sizeof(others), &others)) {
+    busy = CPU_COUNT(&others) ? running() : 0;
+    if (busy == 0 || busy > CPU_COUNT(&allowed) || sched_setaffinity(0, sizeof(others), &others)) {
         __atomic_store_n(&resume, begin + STAY, __ATOMIC_RELAXED);
         return 0;
     }
-    sched_setaffinity(0, sizeof(allowed), &allowed);
+    CPU_ZERO(&now); /* unless somebody else has bound it meanwhile */
+    if (sched_getaffinity(0, sizeof(now), &now) == 0 && CPU_EQUAL(&now, &others))
+        sched_setaffinity(0, sizeof(allowed), &allowed);
     return 1;
 #else
     (void)e;

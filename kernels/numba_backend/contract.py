@@ -32,7 +32,7 @@ from .layout import workspace as _workspace
 from .microkernel import lanes, panel
 from .processor import ROWS
 from .quantize import quantize_numbers
-from .threads import NO_BOX, team
+from .threads import NOBODY, team
 
 # Work below which a thread more costs more than it saves, in multiplications a batch.
 _WORK_PER_THREAD = 1_000_000
@@ -50,8 +50,8 @@ def _prepared(routine, dtype, job, ops, threads, wishes):
         setattr(fields, name, value)
     fields.threads = threads
     args = dtype.type(0), routine.address(dtype), job, ops
-    enter, offer = (one.function(dtype, (*args, 0, NO_BOX)) for one in (engine.enter, engine.offer))
-    return enter, offer, threads, *args
+    lead = engine.lead.function(dtype, (*args, NOBODY, 0))
+    return lead, engine.attend_to.function(dtype, (*args, NOBODY)), threads, *args
 
 
 def _call(routine, dtype, job, ops, threads, **wishes):
@@ -232,6 +232,7 @@ def gemm(a, b, out, trans_a, trans_b, threads):
         _prepare_product(probe, *out.shape, a.shape[0 if trans_a else 1], trans_a, trans_b, a.dtype, threads)
         probe.kind = kind
     products.take.function(a.dtype, (probe.job, a, b, out))(probe.job, a, b, out)
+    probe.shares.fill(0)  # who has not come the last time has not counted its products
     team(*probe.call)
     _spare[:] = [probe]
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from .batch import EVALUATE, FORWARD, INDEX, LOSS_GRAD, TRAIN, UPDATE, gathered, is_thin, wait
 from .cache import Entry, jit, routine
-from .intrinsics import FLUSH, atomic_load, call, float_state, outlined, pointer, set_float_state, value_of, view
+from .intrinsics import FLUSH, call, float_state, outlined, pointer, set_float_state, value_of, view
 from .matmul import blocks
 from .matrix_unit import begin_tiles, end_tiles
 from .microkernel import vector_size as kind_of
-from .threads import attend, reach
+from .threads import ATTENDED, WOKEN, attend, call_helper, reserve
 
 
 @routine
@@ -86,20 +86,25 @@ def _work(like, address, job, ops, thread):
     set_float_state(state)
 
 
-def _enter(like, address, jobs, ops, thread, box):
-    _work(like, address, jobs[0], ops, thread)
-    while thread > 0 and attend(pointer(INDEX, box.ctypes.data), kind_of(like)):
+def _lead(like, address, jobs, ops, boxes, patience):
+    """Thread 0: see `threads.team`."""
+    come = reserve(boxes, kind_of(like), patience)
+    if come >= 0:
+        jobs[0].threads = 1 + come
+        for k in range(come):
+            call_helper(pointer(INDEX, boxes[k]), address, jobs.ctypes.data, ops.ctypes.data, k + 1)
+        _work(like, address, jobs[0], ops, 0)
+    return come
+
+
+def _attend(like, address, jobs, ops, box):
+    p = pointer(INDEX, box.ctypes.data)
+    looks = WOKEN
+    while attend(p, kind_of(like), looks):
         there = view(pointer(jobs[0], box[2]), 1), view(pointer(ops[0], box[3]), 1)
         _work(like, box[1], there[0][0], there[1], box[4])
+        looks = ATTENDED
 
 
-def _offer(like, address, jobs, ops, thread, box):
-    p = pointer(INDEX, box.ctypes.data)
-    if atomic_load(p) != kind_of(like):
-        return False  # the helper may still read what is in the box
-    box[1], box[2], box[3], box[4] = address, jobs.ctypes.data, ops.ctypes.data, thread
-    return reach(p, kind_of(like))
-
-
-enter, offer = Entry(_enter), Entry(_offer)
-__all__ = ["EVALUATE", "FORWARD", "LOSS_GRAD", "TRAIN", "UPDATE", "enter", "offer", "run"]
+lead, attend_to = Entry(_lead), Entry(_attend)
+__all__ = ["EVALUATE", "FORWARD", "LOSS_GRAD", "TRAIN", "UPDATE", "attend_to", "lead", "run"]

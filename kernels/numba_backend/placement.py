@@ -33,9 +33,10 @@ def step_aside(processor):
     """
     if processor < 0 or here() != processor:
         return
-    allowed = os.sched_getaffinity(0)
-    others = allowed - {processor}
-    if others and _running() <= len(allowed):
-        with contextlib.suppress(OSError):  # there are sandboxes that forbid it
+    with contextlib.suppress(OSError):  # there are sandboxes that forbid it
+        allowed = os.sched_getaffinity(0)
+        others = allowed - {processor}
+        if others and 0 < _running() <= len(allowed):
             os.sched_setaffinity(0, others)
-            os.sched_setaffinity(0, allowed)
+            if os.sched_getaffinity(0) == others:  # nobody else has bound it meanwhile
+                os.sched_setaffinity(0, allowed)

@@ -1,19 +1,20 @@
 """Threads: one compiled function, entered by every thread of a team, with barriers between its phases.
 
-There is no threading layer. A helper is a Python thread that waits for a call, enters the same compiled code as the
-caller and lets go of the interpreter lock there. It stays there for some microseconds after a call, where the next one
+There is no threading layer. A helper is a Python thread that enters compiled code when it is woken, lets go of the
+interpreter lock there, and attends to its box for calls. It stays for some microseconds after each, where the next one
 finds it at once: to wake it would take longer than a small product. Teams are lent out, so that calls from several
 Python threads never wait for one another, and a forked child starts with none. Inside, threads meet at a barrier that
 costs a fraction of a microsecond; it gives way to other programs when a thread is late.
 """
 
+import contextlib
 import os
 import queue
 import threading
 
 import numpy as np
 
-from ..interrupts import deferred_interrupt
+from ..memory import address
 from .cache import inline, jit
 from .intrinsics import (
     at,
@@ -24,18 +25,21 @@ from .intrinsics import (
     give_way,
     outlined,
     pause,
+    pointer,
     view,
 )
 from .layout import SHARE
 from .matmul import share
 from .placement import here, step_aside
 
-# How often a thread looks before it gives way to others at a barrier, and before a helper goes back to sleep: 4 and 20
-# microseconds. From one call to the next it takes Python less.
-_SPINS, _ATTENDED = 200, 1000
+# How often a thread looks before it gives way to others at a barrier, and a helper before it goes back to sleep after a
+# call and after it has been woken for one: 4, 20 and 400 microseconds. From one call to the next it takes Python less.
+_SPINS, ATTENDED, WOKEN = 200, 1000, 20_000
+# How often a leader looks for a helper that it has woken: some ten milliseconds, for it may wait for the interpreter.
+_PATIENCE = 50_000
 # What a call by way of a box takes, and more: a cache line.
 BOX = 8
-_AWAY, _CALLED = 0, -1
+_AWAY, _CALLED, _RESERVED = 0, -1, -2
 _NUMBERS, _TAKEN = (1 << 15) - 1, (1 << 24) - 1
 
 _idle = []
@@ -132,74 +136,130 @@ def take_jobs(p, jobs, piece, least, team):
 
 
 @jit
-def attend(box, kind):
+def attend(box, kind, looks):
     """Wait a little for a call that has numbers of this kind; whether there is one, which is in the box then.
 
-    Shapes: box (BOX,), int64; the first says `kind` while somebody waits here, and otherwise _AWAY or _CALLED.
+    Shapes: box (BOX,), int64; the first says `kind` while somebody waits here, and otherwise _AWAY, _RESERVED or
+    _CALLED.
     Layout: contiguous.
     Aliasing: none.
     """
     outlined()
     atomic_store(box, kind)
-    for i in range(_ATTENDED):
+    for i in range(looks):
         if atomic_load(box) == _CALLED:
             return True
         if i % _SPINS:
             pause()
         else:
             give_way()  # whoever is to call may need this very processor
-    return not atomic_swap(box, kind, _AWAY)
+    if atomic_swap(box, kind, _AWAY):
+        return False
+    while atomic_load(box) == _RESERVED:
+        give_way()
+    return atomic_load(box) == _CALLED
 
 
-@inline
-def reach(box, kind):
-    """Hand a call that is in the box to a helper who attends to it; whether there is one."""
-    return atomic_swap(box, kind, _CALLED)
+@jit
+def reserve(boxes, kind, patience):
+    """Reserve the helpers that attend to their boxes, or do so after `patience` looks; without patience all or nobody.
+
+    Shapes: boxes (helpers,), int64: addresses of boxes. Those of the helpers who have come are first afterwards.
+    Layout: contiguous.
+    Aliasing: none.
+
+    Returns
+    -------
+    int
+        How many have come, or -1 if nobody has been reserved.
+    """
+    outlined()
+    come = 0
+    for i in range(len(boxes)):
+        box, looks = pointer(come, boxes[i]), 0
+        there = atomic_swap(box, kind, _RESERVED)
+        while not there and looks < patience:
+            looks += 1
+            if looks < _SPINS:
+                pause()
+            else:
+                give_way()
+            there = atomic_swap(box, kind, _RESERVED)
+        if there:
+            boxes[i], boxes[come] = boxes[come], boxes[i]
+            come += 1
+        elif patience == 0:
+            for k in range(come):
+                atomic_store(pointer(come, boxes[k]), _AWAY)
+            return -1
+    return come
+
+
+@jit
+def call_helper(box, address, job, ops, thread):
+    """Hand a call to a helper who has been reserved."""
+    outlined()
+    call = view(box, BOX)
+    call[1], call[2], call[3], call[4] = address, job, ops, thread
+    atomic_store(box, _CALLED)
 
 
 class _Helper:
     def __init__(self):
         self.box, self.args, self._calls = np.zeros(BOX, np.int64), None, queue.SimpleQueue()
+        self.address = address(self.box)
         threading.Thread(target=self._serve, name="fastnn-numba", daemon=True).start()
 
     def _serve(self):
         while True:
             processor, function, args = self._calls.get()
             step_aside(processor)
-            function(*args)
+            function(*args, self.box)
             del function, args
 
-    def call(self, enter, offer, args):
-        if offer(*args, self.box):
-            self.args = args  # for as long as the helper may look at them; it has done with those before
-        else:
-            self._calls.put((here(), enter, (*args, self.box)))
+    def wake(self, function, args):
+        self._calls.put((here(), function, args))
 
 
-def _hire():
-    try:
-        return _idle.pop()
-    except IndexError:
-        return _Helper()
+def _hire(count):
+    """So many helpers, or as many as there can be threads."""
+    helpers = []
+    with contextlib.suppress(RuntimeError):
+        while len(helpers) < count:
+            try:
+                helpers.append(_idle.pop())
+            except IndexError:
+                helpers.append(_Helper())
+    return helpers
 
 
-NO_BOX = np.zeros(BOX, np.int64)
+NOBODY = np.zeros(0, np.int64)
 
 
-def team(enter, offer, threads, *args):
-    """Call ``enter(*args, thread, box)`` once for each of `threads` threads at a time; the result of thread 0.
+def team(lead, attend, threads, *args):
+    """Call ``lead(*args, boxes, patience)`` for a team of up to `threads` threads.
 
-    The function must end in a barrier: when thread 0 is back, the others touch nothing but that barrier any more, which
-    has to lie in an argument. After it, helpers `attend` to their box. ``offer(*args, thread, box)`` is to `reach` one
-    there, and tells whether it has.
+    ``lead`` is to `reserve` the helpers whose boxes these are, and to tell what that tells; unless nobody has been
+    reserved, it then calls them by way of their boxes and does its own part. ``attend(*args, box)`` is what a helper
+    does who is to wait for such a call. So a team comes together within compiled code: an exception that a signal
+    brings finds either nobody in it or all done, and who does not come, for there is no thread or no time for it, is
+    not waited for.
+
+    What they do must end in a barrier: when the leader is back, the others touch nothing but that any more, and it has
+    to lie in an argument.
     """
     if threads == 1:
-        return enter(*args, 0, NO_BOX)
-    with deferred_interrupt(patient=True):  # helpers that have been called wait for thread 0, whatever happens
-        helpers = [_hire() for _ in range(threads - 1)]
-        for thread, helper in enumerate(helpers, 1):
-            helper.call(enter, offer, (*args, thread))
-        try:
-            return enter(*args, 0, NO_BOX)
-        finally:
-            _idle.extend(helpers)
+        lead(*args, NOBODY, 0)
+        return
+    helpers = _hire(threads - 1)
+    try:
+        boxes = np.array([helper.address for helper in helpers], np.int64)
+        come = lead(*args, boxes, 0)
+        if come < 0:
+            for helper in helpers:
+                helper.wake(attend, args)
+            come = lead(*args, boxes, _PATIENCE)
+        for helper in helpers:  # they may look at them for a while, and who has not come at those of an earlier call
+            helper.args = args if come == len(helpers) else (args, helper.args)
+    finally:
+        _idle.extend(helpers)
