@@ -7,6 +7,7 @@ Python threads never wait for one another, and a forked child starts with none. 
 costs a fraction of a microsecond; it gives way to other programs when a thread is late.
 """
 
+import collections
 import contextlib
 import os
 import queue
@@ -147,8 +148,9 @@ def attend(box, kind, looks):
     outlined()
     atomic_store(box, kind)
     for i in range(looks):
-        if atomic_load(box) == _CALLED:
-            return True
+        there = atomic_load(box)
+        if there in (_CALLED, _AWAY):
+            return there == _CALLED
         if i % _SPINS:
             pause()
         else:
@@ -206,8 +208,9 @@ def call_helper(box, address, job, ops, thread):
 
 class _Helper:
     def __init__(self):
-        self.box, self.args, self._calls = np.zeros(BOX, np.int64), None, queue.SimpleQueue()
+        self.box, self._calls = np.zeros(BOX, np.int64), queue.SimpleQueue()
         self.address = address(self.box)
+        self.args = collections.deque(maxlen=4)  # of the last calls: after one it looks at their barrier once more
         threading.Thread(target=self._serve, name="fastnn-numba", daemon=True).start()
 
     def _serve(self):
@@ -253,13 +256,12 @@ def team(lead, attend, threads, *args):
         return
     helpers = _hire(threads - 1)
     try:
+        for helper in helpers:
+            helper.args.append(args)
         boxes = np.array([helper.address for helper in helpers], np.int64)
-        come = lead(*args, boxes, 0)
-        if come < 0:
+        if lead(*args, boxes, 0) < 0:
             for helper in helpers:
                 helper.wake(attend, args)
-            come = lead(*args, boxes, _PATIENCE)
-        for helper in helpers:  # they may look at them for a while, and who has not come at those of an earlier call
-            helper.args = args if come == len(helpers) else (args, helper.args)
+            lead(*args, boxes, _PATIENCE)
     finally:
         _idle.extend(helpers)
