@@ -278,6 +278,24 @@ def test_results_are_those_of_one_thread():
     assert all(np.array_equal(alone, train(threads)) for threads in (2, 3, 5))
 
 
+@pytest.mark.parametrize("threads", [2, 3, 4, 5])
+def test_fewer_threads_than_there_is_room_for(monkeypatch, threads):
+    """A call takes as many as its work is worth, and as many as come: what each has for itself is there for all."""
+    contract = importlib.import_module(f"{nb.__name__}.contract")
+    monkeypatch.setattr(contract, "_threads", lambda workspace, rows: threads)
+    plan = build("700 90 relu 300 relu 5", loss="mse", optimizer="sgd")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 700)).astype(np.float32), rng.normal(size=(40, 5)).astype(np.float32)
+    found = []
+    for room in (threads, 6):
+        params, state = parameters(plan), np.zeros((0, plan.n_params), np.float32)
+        workspace = nb.to_backend(plan, params, state, 4, room)
+        nb.train(workspace, x, y, None, np.arange(40), np.full(10, 1e-2), 4, 1, 0, np.zeros((10, 1)), None)
+        nb.to_host(workspace, params, state)
+        found.append(params)
+    assert np.array_equal(*found)
+
+
 def test_more_products_than_there_are_numbers_for(monkeypatch):
     """Threads share out the jobs of each product, and count products up to 2^15 and on from 0."""
     contract = importlib.import_module(f"{nb.__name__}.contract")

@@ -341,7 +341,7 @@ def workspace(plan, batch_size, threads):
     widest = round_up(max(inputs, *(int(round_up(op["n_out"], op["panel"])) for op in ops)), line)
     job = new_job()
     job["copy_step"] = round_up(panel_height(batch_size, itemsize) * inputs, line)
-    job["gathered"] = scratch.take(int(job["copy_step"][0]) * copies)
+    job["gathered"] = scratch.take(int(job["copy_step"][0]) * min(threads, COPIES))  # a call may have fewer threads
     job["widest"], job["product"] = widest, scratch.take(widest)
     made_of_parts = ops[ops["x_parts"] >= 0]
     deepest = 0
