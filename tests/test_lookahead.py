@@ -22,6 +22,9 @@ NETS = {
 }
 
 
+REFUSED = "bounded", "clipped", "tied", "normalized", "softmax first"
+
+
 def network(name, batch, dtype):
     text, options = NETS[name]
     return case(text, 8 * batch + 1, batch, dtype=dtype, **{"loss": "mse", "optimizer": "sgd", **options})
@@ -82,3 +85,19 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_of_the_batch_before(backen
     assert whole.train(c.x, y)[0] == 5
     assert before.train(c.x, y, order=np.arange(5 * batch))[0] == 5
     assert same_bits(whole.host(), before.host())
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_which_networks_are_looked_ahead_for(backend, dtype, name):
+    if backend.NAME == "numpy":
+        pytest.skip("the reference makes nothing ahead")
+    for batch in (1, 5):
+        c = network(name, batch, dtype)
+        fit = Fit.of(backend, c)
+        backend.poison(fit.workspace, 0xFF)
+        fit.train(c.x, c.y)
+        if backend.NAME == "cython":
+            found = fit.workspace.engine.looks_ahead
+        else:
+            found = np.isfinite(fit.workspace.scratch[fit.workspace.job["product"][0]])
+        assert found == (name not in REFUSED and batch == 1)

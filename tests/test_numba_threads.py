@@ -69,7 +69,7 @@ def test_a_forked_child_has_threads_of_its_own():
 
 
 EXCEPTIONS = """
-import random, signal, sys
+import random, signal, sys, threading
 import numpy as np
 from fastnn.kernels import get_backend
 nb = get_backend("numba")
@@ -82,6 +82,7 @@ def product():
 def ring(*_):
     raise TimeoutError
 assert product()
+random.seed(0)
 wake = threads._Helper.wake
 for when in (0, 1):
     def interrupted(*args):
@@ -105,7 +106,7 @@ for i in range(200):
     except TimeoutError:
         pass
     assert product()
-assert len(threads._idle) <= 4
+assert sum(t.name == "fastnn-numba" for t in threading.enumerate()) == len(threads._idle) <= 4
 """
 
 
@@ -192,6 +193,25 @@ def test_all_helpers_are_reserved_or_nobody():
         assert lead(*args, 0) == -1
         assert [box[0] for box in boxes] == [0, other]
     assert all(box[1:].tolist() == list(range(1, len(box))) for box in boxes)
+
+
+def test_who_does_not_come_is_left_out():
+    import numba
+
+    threads = importlib.import_module(f"{nb.__name__}.threads")
+    reserve, kind = threads.reserve, 16
+
+    @numba.njit
+    def come(places, patience):
+        return reserve(places, kind, patience)
+
+    boxes = [np.array([state, *range(1, threads.BOX)]) for state in (0, kind, -1, kind)]
+    places = np.array([box.ctypes.data for box in boxes])
+    before = places.tolist()
+    assert come(places, 300) == 2
+    assert places.tolist()[:2] == [before[1], before[3]]
+    assert sorted(places.tolist()) == sorted(before)
+    assert [box[0] for box in boxes] == [0, -2, -1, -2]
 
 
 @pytest.mark.parametrize("attend", [True, False])

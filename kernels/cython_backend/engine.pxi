@@ -149,6 +149,11 @@ cdef class Engine:
         with nogil:
             self.run(transfer_task, &t, threads)
 
+    @property
+    def looks_ahead(self):
+        """Whether training makes the next batch's first product with an update: see lookahead.pxi."""
+        return may_look_ahead(&self.net)
+
     def load(self, uintptr_t params, uintptr_t state, long n_params):
         self.transfer(params, state, n_params, True)
         with nogil:

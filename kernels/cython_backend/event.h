@@ -162,7 +162,8 @@ static inline int step_aside(const event_t *e) {
         __atomic_store_n(&resume, begin + STAY, __ATOMIC_RELAXED);
         return 0;
     }
-    CPU_ZERO(&now); /* unless somebody else has bound it meanwhile */
+    CPU_ZERO(&now);
+    /* Unless somebody else has bound it meanwhile. */
     if (sched_getaffinity(0, sizeof(now), &now) == 0 && CPU_EQUAL(&now, &others))
         sched_setaffinity(0, sizeof(allowed), &allowed);
     return 1;

@@ -129,7 +129,7 @@ cdef inline bint adds_rows(const Net *net, const Op *op, long m) noexcept nogil:
 
 
 cdef inline void scale_rows(const Op *op, const Update *update, long j, long m, real *out) noexcept nogil:
-    """Shapes: out (m, P): what panel j of dZ adds. Aliasing: none."""
+    """Shapes: out (m, P): what panel j of dZ adds. Layout: contiguous. Aliasing: none."""
     cdef const real *dz = op.dz + j * op.ld * P
     cdef long i
     for i in range(m * P):

@@ -15,13 +15,14 @@ cdef bint may_look_ahead(const Net *net) noexcept nogil:
     cdef const Op *first = &net.ops[0]
     return (first.code == DENSE and first.activation != SOFTMAX and not first.by_rows
             and adds_rows(net, first, net.capacity) and not net.whole_gradient
-            and not net.constrained and not net.tied)
+            and not net.constrained)
 
 
 cdef void update_and_look_ahead(Net *net, const Data *data, const real *x, long start, long m, long rows,
                                 const Update *update, long id, long n) noexcept nogil:
     """What weight_gradient does to the first operation after the batch that begins at `start`, and the product of the
-    next batch, which the call's `rows` may cut short. Shapes: x (m, n_in). Layout: panels. Aliasing: none."""
+    next batch, which the call's `rows` may cut short. That batch is gathered again when its turn comes: x may be another
+    thread's as well. Shapes: x (m, n_in). Layout: panels. Aliasing: none."""
     cdef Op *op = &net.ops[0]
     cdef real block[P * P]
     cdef real scaled[FEW * P]
@@ -40,7 +41,7 @@ cdef void update_and_look_ahead(Net *net, const Data *data, const real *x, long 
             k = 0
             while k < op.n_in:
                 depth = smaller(K_BLOCK, op.n_in - k)
-                if net.capacity == 1:  # both rows lie contiguous then
+                if net.ld == 1:
                     add_and_multiply_row(depth, vectors(wide), x + k, scaled, following + k, w + k * P, product, k > 0)
                 else:
                     for q in range(k // P, panels(k + depth)):
@@ -55,7 +56,8 @@ cdef void update_and_look_ahead(Net *net, const Data *data, const real *x, long 
 
 
 cdef void forward_ahead(Net *net, long m, long id, long n) noexcept nogil:
-    """forward_op for the first operation, whose product the last step has made. y is then complete."""
+    """forward_op for the first operation, whose product the last step has made. y is then complete.
+    Shapes: y (m, n_out). Layout: panels. Aliasing: none."""
     cdef Op *op = &net.ops[0]
     cdef long j, low, high
     next_phase(net.shares, id)

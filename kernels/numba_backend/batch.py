@@ -140,7 +140,7 @@ def _read_row(like, source, kind, scale, row, n, out, panel, jump):
 
 @inline
 def read_inputs(like, job, op, i, out, jump):
-    """Row i of the order, a panel of it at a time to places `jump` apart."""
+    """Row i of the order, a panel of it at a time to places `jump` apart in out."""
     _read_row(like, job.x, job.x_kind, job.input_scale, _row_number(job, i), op.n_in, out, op.panel_in, jump)
 
 

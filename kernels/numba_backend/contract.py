@@ -48,7 +48,6 @@ def _prepared(routine, dtype, job, ops, threads, wishes):
     fields = JobFields.of(job)
     for name, value in wishes.items():
         setattr(fields, name, value)
-    fields.threads = threads
     args = dtype.type(0), routine.address(dtype), job, ops
     lead = engine.lead.function(dtype, (*args, NOBODY, 0))
     return lead, engine.attend_to.function(dtype, (*args, NOBODY)), threads, *args

@@ -254,7 +254,7 @@ def add_outer(typingctx, width, count, a, step, depth, b, c):
 
 @intrinsic
 def add_outer_and_multiply(typingctx, width, count, a, b, other, c, sums):
-    """C += A B for one column A and one row B, and sums += A' C for another column, in one pass over C.
+    """C += A B for one column A and one row B, then sums += other' C for another column, in one pass over C.
 
     Shapes: A, other (count,), B, sums (width,), C (count, width); width is one of those of `panel`.
     Layout: contiguous.

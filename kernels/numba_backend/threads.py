@@ -7,7 +7,6 @@ Python threads never wait for one another, and a forked child starts with none. 
 costs a fraction of a microsecond; it gives way to other programs when a thread is late.
 """
 
-import collections
 import contextlib
 import os
 import queue
@@ -164,7 +163,7 @@ def attend(box, kind, looks):
 
 @jit
 def reserve(boxes, kind, patience):
-    """Reserve the helpers that attend to their boxes, or do so after `patience` looks; without patience all or nobody.
+    """Reserve the helpers that attend to their boxes, or do so within `patience` looks; without patience all or nobody.
 
     Shapes: boxes (helpers,), int64: addresses of boxes. Those of the helpers who have come are first afterwards.
     Layout: contiguous.
@@ -173,12 +172,12 @@ def reserve(boxes, kind, patience):
     Returns
     -------
     int
-        How many have come, or -1 if nobody has been reserved.
+        How many have come, or -1 if, without patience, not all were there.
     """
     outlined()
-    come = 0
+    come = looks = 0
     for i in range(len(boxes)):
-        box, looks = pointer(come, boxes[i]), 0
+        box = pointer(come, boxes[i])
         there = atomic_swap(box, kind, _RESERVED)
         while not there and looks < patience:
             looks += 1
@@ -198,11 +197,16 @@ def reserve(boxes, kind, patience):
 
 
 @jit
-def call_helper(box, address, job, ops, thread):
-    """Hand a call to a helper who has been reserved."""
+def call_helper(box, routine, job, ops, thread):
+    """Hand a call to a helper who has been reserved.
+
+    Shapes: box (BOX,), int64.
+    Layout: contiguous.
+    Aliasing: none.
+    """
     outlined()
     call = view(box, BOX)
-    call[1], call[2], call[3], call[4] = address, job, ops, thread
+    call[1], call[2], call[3], call[4] = routine, job, ops, thread
     atomic_store(box, _CALLED)
 
 
@@ -210,7 +214,7 @@ class _Helper:
     def __init__(self):
         self.box, self._calls = np.zeros(BOX, np.int64), queue.SimpleQueue()
         self.address = address(self.box)
-        self.args = collections.deque(maxlen=4)  # of the last calls: after one it looks at their barrier once more
+        self.args = []  # of calls that it may still look at: when one is over, it looks at its barrier once more
         threading.Thread(target=self._serve, name="fastnn-numba", daemon=True).start()
 
     def _serve(self):
@@ -224,27 +228,25 @@ class _Helper:
         self._calls.put((here(), function, args))
 
 
-def _hire(count):
-    """So many helpers, or as many as there can be threads."""
-    helpers = []
+def _hire(count, helpers):
+    """Add so many helpers, or as many as there can be threads."""
     with contextlib.suppress(RuntimeError):
         while len(helpers) < count:
             try:
                 helpers.append(_idle.pop())
             except IndexError:
                 helpers.append(_Helper())
-    return helpers
 
 
 NOBODY = np.zeros(0, np.int64)
 
 
-def team(lead, attend, threads, *args):
+def team(lead, wait_for_call, threads, *args):
     """Call ``lead(*args, boxes, patience)`` for a team of up to `threads` threads.
 
-    ``lead`` is to `reserve` the helpers whose boxes these are, and to tell what that tells; unless nobody has been
-    reserved, it then calls them by way of their boxes and does its own part. ``attend(*args, box)`` is what a helper
-    does who is to wait for such a call. So a team comes together within compiled code: an exception that a signal
+    ``lead`` is to `reserve` the helpers whose boxes these are, and to tell what that tells; unless that is -1, it then
+    calls them by way of their boxes and does its own part. ``wait_for_call(*args, box)`` is what a helper does who is
+    woken. So a team comes together within compiled code: an exception that a signal
     brings finds either nobody in it or all done, and who does not come, for there is no thread or no time for it, is
     not waited for.
 
@@ -254,14 +256,19 @@ def team(lead, attend, threads, *args):
     if threads == 1:
         lead(*args, NOBODY, 0)
         return
-    helpers = _hire(threads - 1)
+    helpers = []
     try:
+        _hire(threads - 1, helpers)
         for helper in helpers:
             helper.args.append(args)
         boxes = np.array([helper.address for helper in helpers], np.int64)
-        if lead(*args, boxes, 0) < 0:
+        come = lead(*args, boxes, 0)
+        if come < 0:
             for helper in helpers:
-                helper.wake(attend, args)
-            lead(*args, boxes, _PATIENCE)
+                helper.wake(wait_for_call, args)
+            come = lead(*args, boxes, _PATIENCE)
+        if come == len(helpers):  # who has come has left every call before
+            for helper in helpers:
+                del helper.args[:-1]
     finally:
         _idle.extend(helpers)

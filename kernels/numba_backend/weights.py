@@ -105,7 +105,7 @@ def descends(job, op, mode, rows):
 def looks_ahead(job, op, batch):
     """Whether the first operation's product for a batch of the call is made as the one before updates its weights: see
     `lookahead`."""
-    plain = op.code == DENSE and not (op.by_rows or op.rowwise or job.whole or job.constrained or job.tied)
+    plain = op.code == DENSE and not (op.by_rows or op.rowwise or job.whole or job.constrained)
     return 0 < batch < job.count and job.batch == 1 and plain and descends(job, op, job.mode, job.batch)
 
 
