@@ -38,7 +38,7 @@ static inline void scatter_bytes(const uint8_t *restrict row, real scale, long w
 /* Shapes, layout, aliasing: as scatter_bytes, for a row of numbers that are taken as they are. */
 static inline void scatter_numbers(const real *restrict row, long width, long jump, real *restrict out) {
     for (; width >= P; width -= P, row += P, out += jump) memcpy(out, row, P * sizeof(real));
-    memcpy(out, row, width * sizeof(real));
+    copy_part(out, row, width);
 }
 
 /* The bytes of which n numbers are `scale` times, give or take how those were rounded; returns 0 if one is anything

@@ -65,10 +65,21 @@ cdef void rows_product(const real *a, long step, long jump, long r0, long r1, co
                       c + r0 * P, k > 0)
 
 
-cdef void forward_rows(Net *net, Op *op, const real *x, long step, long jump, bint training, long r0,
-                       long r1) noexcept nogil:
+cdef const real *own_column(const Net *net, const Op *op, long id) noexcept nogil:
+    """W of one output, in the scratch of thread id: (n_in rounded up to P,)."""
+    cdef real *w = net.w_turned + id * net.w_turned_size
+    gather_column(net.w + op.w, op.n_in, w)
+    return w
+
+
+cdef void forward_rows(Net *net, Op *op, const real *x, long step, long jump, bint training, long r0, long r1,
+                       long id) noexcept nogil:
     """forward_product for rows r0..r1 and every column. Shapes, layout, aliasing: as there."""
     cdef long j
+    if op.n_out == 1:
+        dot_rows(x + r0 * step, step, jump, r1 - r0, op.n_in, own_column(net, op, id), op.y + r0 * P)
+        finish_forward(net, op, 0, r0, r1, training)
+        return
     for j in range(panels(op.n_out)):
         rows_product(x, step, jump, r0, r1, net.w + op.w + j * op.n_in * P, op.n_in, vectors(op.n_out - j * P),
                      op.y + j * op.ld * P)
@@ -80,12 +91,18 @@ cdef void input_gradient_rows(Net *net, const Op *op, Op *below, long r0, long r
     Layout: panels.
     Aliasing: none."""
     cdef real *turned = net.w_turned + id * net.w_turned_size
+    cdef bint single = op.n_out == 1
     cdef long q, j
+    if single:
+        own_column(net, op, id)
     for q in range(panels(op.n_in) if r0 < r1 else 0):
-        for j in range(panels(op.n_out)):
-            transpose_block(net.w + op.w, op.n_in, op.n_out, j, q, turned + j * P * P)
-        rows_product(op.dz, P, op.ld * P, r0, r1, turned, op.n_out, vectors(op.n_in - q * P),
-                     below.dz + q * op.ld * P)
+        if single:
+            outer_rows(op.dz + r0 * P, r1 - r0, turned + q * P, below.dz + (q * op.ld + r0) * P)
+        else:
+            for j in range(panels(op.n_out)):
+                transpose_block(net.w + op.w, op.n_in, op.n_out, j, q, turned + j * P * P)
+            rows_product(op.dz, P, op.ld * P, r0, r1, turned, op.n_out, vectors(op.n_in - q * P),
+                         below.dz + q * op.ld * P)
         if below.activation != SOFTMAX:
             finish_backward(below, q, r0, r1)
 

@@ -92,6 +92,21 @@ cdef inline real output_share(int loss, long n) noexcept nogil:
     return <real> 1.0 if loss == KL_DIVERGENCE else <real> 1.0 / n
 
 
+cdef void single_rows(int loss, real a, const real *z, const real *t, real *d, long rows, real factor,
+                      real *values) noexcept nogil:
+    """elementwise_rows of one output, with the rows side by side. Shapes: z, t, d, values (rows,), rows at most LANES.
+    Layout: z, t, d P apart. Aliasing: none."""
+    cdef real side[3][LANES]
+    cdef long b
+    memset(side, 0, sizeof(side))
+    for b in range(rows):
+        side[0][b] = z[b * P]
+        side[1][b] = t[b * P]
+    elementwise_run(loss, a, side[0], side[1], side[2], values, factor, rows)
+    for b in range(rows):
+        d[b * P] = side[2][b]
+
+
 cdef void elementwise_rows(int loss, real a, const real *z, const real *t, real *d, long step, long rows, long n,
                            real factor, real *values) noexcept nogil:
     """Shapes: z, t, d (rows, n), values (rows,), rows at most LANES: a loss of elementwise_run, and its gradient
@@ -101,6 +116,9 @@ cdef void elementwise_rows(int loss, real a, const real *z, const real *t, real 
     cdef real sums[LANES * P]
     cdef real share = output_share(loss, n)
     cdef long j, b, c
+    if n == 1:
+        single_rows(loss, a, z, t, d, rows, factor, values)
+        return
     memset(sums, 0, sizeof(sums))
     for j in range(panels(n)):
         elementwise_run(loss, a, z + j * step, t + j * step, d + j * step, v, share * factor, rows * P)

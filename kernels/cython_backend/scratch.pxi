@@ -55,6 +55,8 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
             op.statistics = <real *> carve(&used, base, 4 * op.moving_jump * one)
         if op.code == LAYER_NORM:
             op.statistics = <real *> carve(&used, base, 2 * ld * one)
+        if op.code == DENSE and op.n_out == 1:
+            longest = max(longest, panels(op.n_in) * P)
         if op.by_blocks:
             copies = smaller(net.threads, OWN_BATCH) if i == 0 and own_parts(op) > 0 else 1
             copies *= panels(m) * panels(op.n_in)
@@ -70,11 +72,11 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
                                                 panels(m) * panels(op.n_out) * PARTS_BLOCK * sizeof(part_t))
             deepest = max(deepest, max(panels(op.n_in), panels(op.n_out)))
         elif op.by_rows and i > net.first_trained:
-            longest = max(longest, op.n_out)
+            longest = max(longest, panels(op.n_out) * P * P)
         elif op.code == DENSE and i > net.first_trained:
             op.dzt = <real *> carve(&used, base, mp * panels(op.n_out) * P * one)
             widest = max(widest, panels(op.n_in) * P)
-    net.w_turned_size = panels(longest) * P * P
+    net.w_turned_size = longest
     net.w_turned = <real *> carve(&used, base, net.threads * net.w_turned_size * one)
     net.w_parts_size = deepest * PARTS_BLOCK
     net.w_parts = <part_t *> carve(&used, base, net.threads * net.w_parts_size * sizeof(part_t))

@@ -15,7 +15,11 @@ cdef inline bint slabs_now(const Op *op, long n) noexcept nogil:
 
 
 cdef void slab_block(const Op *op, const real *x, long q, long j, long r0, long r1, real *c) noexcept nogil:
-    """Block (q, j) of dW for rows r0..r1. Shapes: x (m, n_in), c (P, P). Layout: panels. Aliasing: none."""
+    """Block (q, j) of dW for rows r0..r1. Shapes: x (m, n_in), c (P, P), or (P,) of one output. Layout: panels.
+    Aliasing: none."""
+    if op.n_out == 1:
+        weigh_rows(x + (q * op.ld + r0) * P, op.dz + r0 * P, r1 - r0, c)
+        return
     tiles_transposed(smaller(P, op.n_in - q * P), vectors(op.n_out - j * P), r1 - r0, x + (q * op.ld + r0) * P,
                      op.dz + (j * op.ld + r0) * P, c, False)
 
@@ -23,6 +27,11 @@ cdef void slab_block(const Op *op, const real *x, long q, long j, long r0, long 
 cdef inline real *slab_part(const Net *net, const Op *op, long slab, long at) noexcept nogil:
     """Where row `at` of an operation's part of a slab is: rows of W by panels, then those of b."""
     return net.slabs + slab * net.slab_size + op.slab + at * P
+
+
+cdef inline long block_at(const Op *op, long q, long j) noexcept nogil:
+    """The row of its part of a slab at which block (q, j) of dW begins, or the q-th row of one output's."""
+    return q if op.n_out == 1 else j * op.n_in + q * P
 
 
 cdef void slab_gradients(Net *net, const Op *op, const real *x, long m, long id, long n) noexcept nogil:
@@ -34,7 +43,7 @@ cdef void slab_gradients(Net *net, const Op *op, const real *x, long m, long id,
         r1 = row_share(net, m, slab + 1, SLABS)
         for j in range(panels(op.n_out) if r0 < r1 else 0):
             for q in range(panels(op.n_in)):
-                slab_block(op, x, q, j, r0, r1, slab_part(net, op, slab, j * op.n_in + q * P))
+                slab_block(op, x, q, j, r0, r1, slab_part(net, op, slab, block_at(op, q, j)))
             sum_rows(op.dz + (j * op.ld + r0) * P, r1 - r0, slab_part(net, op, slab, panels(op.n_out) * op.n_in + j))
 
 
@@ -44,20 +53,25 @@ cdef void add_slabs(const Net *net, const Op *op, const real *x, long q, long j,
     Layout: panels. Aliasing: none."""
     cdef real own[P * P]
     cdef const real *part
-    cdef long slab, r0, r1, i, size = P if bias else smaller(P, op.n_in - q * P) * P
-    memset(c, 0, size * sizeof(real))
+    cdef long slab, r0, r1, i, rows = 1 if bias else smaller(P, op.n_in - q * P)
+    cdef bint column = op.n_out == 1 and not bias
+    memset(c, 0, rows * P * sizeof(real))
     for slab in range(SLABS):
         r0 = row_share(net, m, slab, SLABS)
         r1 = row_share(net, m, slab + 1, SLABS)
         if r0 == r1:
             continue
         if slabs_now(op, n):
-            part = slab_part(net, op, slab, panels(op.n_out) * op.n_in + j if bias else j * op.n_in + q * P)
+            part = slab_part(net, op, slab, panels(op.n_out) * op.n_in + j if bias else block_at(op, q, j))
         else:
             part = own
             if bias:
                 sum_rows(op.dz + (j * op.ld + r0) * P, r1 - r0, own)
             else:
                 slab_block(op, x, q, j, r0, r1, own)
-        for i in range(size):
-            c[i] += part[i]
+        if column:
+            for i in range(rows):
+                c[i * P] += part[i]
+        else:
+            for i in range(rows * P):
+                c[i] += part[i]

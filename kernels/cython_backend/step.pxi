@@ -96,7 +96,7 @@ cdef bint forward_op(Net *net, long i, const real *x, long step, long jump, long
         for j in range(panels(op.n_out)):
             forward_panel(net, op, x, step, jump, j, r0 // P, blocks(r1, P), m, training, id)
     elif op.code == DENSE:
-        forward_rows(net, op, x, step, jump, training, r0, r1)
+        forward_rows(net, op, x, step, jump, training, r0, r1, id)
     else:
         for j in range(panels(op.n_out)):
             memcpy(op.y + (j * op.ld + r0) * P, x + j * jump + r0 * P, (r1 - r0) * P * sizeof(real))
