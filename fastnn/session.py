@@ -103,6 +103,7 @@ class Session:
         self.optimizer = optimizer
         kept = network.take(plan, batch_size)
         self.workspace, self.pace = kept or (network.workspace(plan, batch_size), Pace(plan, batch_size))
+        network.backend.expect(self.workspace, batch_size)  # the order of the rows is yet to be drawn
         self.torn = False
         self.log = []  # slices done since the host had the weights: (data, order, rates, step, plan)
         self.logged_bytes = 0  # of the blocks of data in the log but the last

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,13 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks i
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 # From Python 3.12 on, for any process that has threads; that ours survive it is what is tested.
 forks_warn = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+def wait_until(condition):
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 # ---------------------------------------------------------------------------------------------- the pool
@@ -72,6 +80,34 @@ def test_workers_are_bound_to_no_processor(cython):
             assert os.sched_getaffinity(worker) == allowed
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@linux
+def test_who_expects_a_call_is_woken(cython):
+    """Before it comes, and only those who will take part in it."""
+
+    def sleeps(thread):
+        """How often it has gone to sleep."""
+        text = Path(f"/proc/self/task/{thread}/status").read_text()
+        return int(text.split("voluntary_ctxt_switches:")[1].split()[0])
+
+    def asleep(thread):
+        return Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+    c = case("64 300 relu 200 tanh 10", 150, 40, loss="mse")
+    f = Fit.of(cython, c, threads=2)
+    _, (_, _, needed, _), (_, _, other, _) = team(3)
+    wait_until(lambda: asleep(needed) and asleep(other))
+    before = sleeps(needed), sleeps(other)
+    cython.expect(f.workspace, 40)
+    wait_until(lambda: sleeps(needed) > before[0])
+    assert sleeps(other) == before[1]
+    assert same_bits(f.train(c.x, c.y)[1], Fit.of(cython, c).train(c.x, c.y)[1])
+    wait_until(lambda: asleep(needed))
+    before = sleeps(needed)
+    cython.expect(Fit.of(cython, c).workspace, 40)  # which is for one thread
+    team(1, lambda: time.sleep(0.05))
+    assert sleeps(needed) == before
 
 
 def test_many_small_calls(cython):

@@ -31,6 +31,14 @@ def count(model, function):
     return calls
 
 
+def test_the_backend_expects_what_comes():
+    model = classifier()
+    for batch_size in (16, 50):
+        calls = count(model, "expect")
+        model.fit(X, Y, epochs=2, batch_size=batch_size, verbose=0)
+        assert [batch for _, batch in calls] == [batch_size]
+
+
 # ------------------------------------------------------------------------------------------ slices
 
 

@@ -142,6 +142,10 @@ def poison(workspace, byte):
     workspace.engine.poison(byte)
 
 
+def expect(workspace, batch_size):
+    _pool.rouse(workspace.engine.threads_for(batch_size))
+
+
 def train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums, outputs):
     data = workspace.data(x, y, weights, order)
     return workspace.engine.train(

@@ -44,6 +44,7 @@ cdef extern from *:
     #endif
     """
     void pool_run()
+    void pool_rouse(long n) nogil
     int runs_v2()
     int runs_v3()
     int runs_v4()
@@ -54,6 +55,12 @@ cdef extern from *:
 def address():
     """Address of pool_run, for the engines."""
     return <uintptr_t> &pool_run
+
+
+def rouse(long threads):
+    """Wake the workers of so many threads for a call that is to come."""
+    with nogil:
+        pool_rouse(threads)
 
 
 def instruction_sets(bint ask=True):

@@ -193,6 +193,10 @@ cdef class Engine:
         with nogil:
             self.run(task, call, threads)
 
+    def threads_for(self, long batch):
+        """How many threads train on batches of so many rows."""
+        return self.worth(batch, 3)
+
     def train(self, tuple data, long rows, long batch, uintptr_t rates, long n_batches, uint64_t seed, uint64_t step,
               uintptr_t sums, uintptr_t outputs):
         cdef Call call
@@ -204,7 +208,7 @@ cdef class Engine:
         call.sums = <double *> sums
         call.out = <real *> outputs
         call.gradient = self.net.gradient if self.net.whole_gradient else NULL
-        self.go(train_task, &call, self.worth(min(rows, batch), 3), True)
+        self.go(train_task, &call, self.threads_for(min(rows, batch)), True)
         return call.done
 
     def loss_grad(self, tuple data, long rows, uint64_t seed, uint64_t step, uintptr_t gradient, uintptr_t sums):

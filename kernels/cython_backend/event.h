@@ -25,6 +25,7 @@
 
 #define SPINS 200
 #define YIELDS 400
+#define LONG_YIELDS 8000 /* about 2 ms: of a worker that has been told that a call will come */
 #define CROWDED 500000
 #define CROWDED_WAITS 300
 #define STAY 5000000 /* ns until a worker that stays where it is looks again for an idle processor */
@@ -95,8 +96,8 @@ static inline int64_t event_clock(void) {
     return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
 }
 
-/* Whether the value is no longer `old`, after some looks. */
-static inline int event_look(event_t *e, int old) {
+/* Whether the value is no longer `old`, after some looks and up to `yields` turns for others. */
+static inline int event_look(event_t *e, int old, int yields) {
     int crowded;
     for (int i = 0; i < SPINS; i++) {
         if (__atomic_load_n(&e->value, __ATOMIC_ACQUIRE) != old) return 1;
@@ -104,7 +105,7 @@ static inline int event_look(event_t *e, int old) {
     }
     crowded = __atomic_load_n(&e->crowded, __ATOMIC_RELAXED); /* threads may count a wait less: it is an estimate */
     if (crowded > 0) __atomic_store_n(&e->crowded, crowded - 1, __ATOMIC_RELAXED);
-    for (int i = 0; i < YIELDS && crowded <= 0; i++) {
+    for (int i = 0; i < yields && crowded <= 0; i++) {
         const int64_t before = event_clock();
         sched_yield();
         if (event_clock() - before > CROWDED)
@@ -114,12 +115,17 @@ static inline int event_look(event_t *e, int old) {
     return 0;
 }
 
+/* Sleeps until the value is no longer `old`, or somebody wakes who sleeps here. */
+static inline void event_doze(event_t *e, int old) {
+    __atomic_add_fetch(&e->sleepers, 1, __ATOMIC_SEQ_CST); /* before the last look, so that event_set sees it */
+    if (__atomic_load_n(&e->value, __ATOMIC_SEQ_CST) == old) event_sleep(e, old);
+    __atomic_sub_fetch(&e->sleepers, 1, __ATOMIC_RELAXED);
+}
+
 /* Waits until the value is no longer `old`. */
 static inline void event_wait(event_t *e, int old) {
-    if (event_look(e, old)) return;
-    __atomic_add_fetch(&e->sleepers, 1, __ATOMIC_SEQ_CST); /* before the last look, so that event_set sees it */
-    while (__atomic_load_n(&e->value, __ATOMIC_SEQ_CST) == old) event_sleep(e, old);
-    __atomic_sub_fetch(&e->sleepers, 1, __ATOMIC_RELAXED);
+    if (event_look(e, old, YIELDS)) return;
+    while (__atomic_load_n(&e->value, __ATOMIC_SEQ_CST) == old) event_doze(e, old);
 }
 
 static inline int event_next(int value) { return (int)((unsigned)value + 1); }
@@ -128,6 +134,14 @@ static inline void event_set(event_t *e, int value) {
     e->processor = processor();
     __atomic_store_n(&e->value, value, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&e->sleepers, __ATOMIC_SEQ_CST)) event_wake(e);
+}
+
+/* Wakes who sleeps, the value as it is; returns whether anybody did. */
+static inline int event_rouse(event_t *e) {
+    e->processor = processor();
+    if (!__atomic_load_n(&e->sleepers, __ATOMIC_SEQ_CST)) return 0;
+    event_wake(e);
+    return 1;
 }
 
 /* Threads that run on this machine now, or are ready to; 0 where the system does not tell. */

@@ -56,12 +56,22 @@ static struct {
     slot_t slot[POOL_MAX];
 } pool = {.limit = POOL_MAX};
 
+/* Waits for the next call, awake if it has been told that one will come, and leaves the processor to the caller. */
+static void pool_await(event_t *calls, int seen) {
+    int yields = YIELDS;
+    while (!event_look(calls, seen, yields)) {
+        event_doze(calls, seen);
+        step_aside(calls);
+        yields = LONG_YIELDS;
+    }
+    step_aside(calls);
+}
+
 static void *pool_worker(void *start) {
     long id = (long)(intptr_t)start;
     event_t *calls = &pool.slot[id].calls;
     for (int seen = 0;; seen = event_next(seen)) {
-        event_wait(calls, seen);
-        step_aside(calls);
+        pool_await(calls, seen);
         pool.task(pool.argument, id, pool.wanted);
         if (__atomic_sub_fetch(&pool.running, 1, __ATOMIC_ACQ_REL) == 0)
             event_set(&pool.ended, event_next(pool.ended.value));
@@ -99,6 +109,18 @@ static long pool_grow(long n) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&detached);
     return pool.workers + 1 < n ? pool.workers + 1 : n;
+}
+
+/* Tells the workers of n threads that a call will come within a millisecond or two. To wake them takes some tenths of
+   one, which the caller would spend waiting for them. */
+static void pool_rouse(long n) {
+    int woken = 0, limit = __atomic_load_n(&pool.limit, __ATOMIC_RELAXED);
+    n = n < limit ? n : limit;
+    if (n <= 1 || __atomic_exchange_n(&pool.taken, 1, __ATOMIC_ACQUIRE)) return;
+    n = pool_grow(n);
+    for (long id = 1; id < n; id++) woken |= event_rouse(&pool.slot[id].calls);
+    __atomic_store_n(&pool.taken, 0, __ATOMIC_RELEASE);
+    if (woken) sched_yield(); /* they may be waiting for this very processor, to leave it */
 }
 
 static void pool_run(pool_task task, void *argument, long n) {
