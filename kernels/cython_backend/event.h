@@ -136,10 +136,11 @@ static inline void event_set(event_t *e, int value) {
     if (__atomic_load_n(&e->sleepers, __ATOMIC_SEQ_CST)) event_wake(e);
 }
 
-/* Wakes who sleeps, the value as it is; returns whether anybody did. */
+/* Wakes who sleeps, the value as it is; returns whether anybody did. Not on a busy machine, where who is awake only
+   loses its turn. */
 static inline int event_rouse(event_t *e) {
     e->processor = processor();
-    if (!__atomic_load_n(&e->sleepers, __ATOMIC_SEQ_CST)) return 0;
+    if (!__atomic_load_n(&e->sleepers, __ATOMIC_SEQ_CST) || __atomic_load_n(&e->crowded, __ATOMIC_RELAXED) > 0) return 0;
     event_wake(e);
     return 1;
 }
