@@ -96,8 +96,9 @@ def test_who_expects_a_call_is_woken(cython):
 
     c = case("64 300 relu 200 tanh 10", 150, 40, loss="mse")
     f = Fit.of(cython, c, threads=2)
+    _, (_, _, needed, _), (_, _, other, _) = team(3)
     for _ in range(1000):  # on a busy machine nobody is woken before some hundred calls have gone well
-        _, (_, _, needed, _), (_, _, other, _) = team(3)
+        team(3)
         wait_until(lambda: asleep(needed) and asleep(other))
         before = sleeps(needed), sleeps(other)
         cython.expect(f.workspace, 40)

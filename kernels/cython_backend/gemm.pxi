@@ -153,6 +153,18 @@ cdef inline void scale_rows(const Op *op, const Update *update, long j, long m, 
         out[i] = -update.rate * dz[i]
 
 
+cdef void use_bias_gradient(Net *net, const Op *op, long j, long m, const Update *update, real *gradient,
+                            long n) noexcept nogil:
+    """Panel j of db, the sums of dZ (m, n_out), is used as the blocks of dW are. Layout: panels. Aliasing: none."""
+    cdef real sums[P]
+    if op.by_slabs:
+        add_slabs(net, op, NULL, 0, j, True, m, n, sums)
+    else:
+        sum_rows(op.dz + j * op.ld * P, m, sums)
+    use_gradient(net, op.b + j * P, sums, 1, op.bias_l1, op.bias_l2, op.bias_decay, update, gradient,
+                 op.flat_b + j * P, 0, smaller(P, op.n_out - j * P))
+
+
 cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update *update, real *gradient, long id,
                           long n) noexcept nogil:
     """Shapes: x (m, n_in), dZ (m, n_out), dW (n_in, n_out), db (n_out,), this thread's share. Each block of dW is
@@ -202,12 +214,7 @@ cdef void weight_gradient(Net *net, Op *op, const real *x, long m, const Update 
                 use_gradient(net, op.w + (j * op.n_in + q * P) * P, block, rows, op.kernel_l1, op.kernel_l2,
                              op.kernel_decay, update, of_w, op.flat_w + q * P * op.n_out + j * P, op.n_out, wide)
             if q == 0 and op.flat_b >= 0:
-                if op.by_slabs:
-                    add_slabs(net, op, x, q, j, True, m, n, block)
-                else:
-                    sum_rows(dz, m, block)
-                use_gradient(net, op.b + j * P, block, 1, op.bias_l1, op.bias_l2, op.bias_decay, update, gradient,
-                             op.flat_b + j * P, 0, wide)
+                use_bias_gradient(net, op, j, m, update, gradient, n)
 
 
 cdef void sum_rows(const real *dz, long m, real *out) noexcept nogil:

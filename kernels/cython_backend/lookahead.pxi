@@ -24,7 +24,6 @@ cdef void update_and_look_ahead(Net *net, const Data *data, const real *x, long 
     next batch, which the call's `rows` may cut short. That batch is gathered again when its turn comes: x may be another
     thread's as well. Shapes: x (m, n_in). Layout: panels. Aliasing: none."""
     cdef Op *op = &net.ops[0]
-    cdef real block[P * P]
     cdef real scaled[FEW * P]
     cdef real *following = net.following + id * panels(op.n_in) * net.ld * P
     cdef long next_m = smaller(m, rows - start - m), j, q, k, depth, wide, low, high
@@ -51,8 +50,7 @@ cdef void update_and_look_ahead(Net *net, const Data *data, const real *x, long 
                                   product, k > 0)
                 k += depth
             if op.flat_b >= 0:
-                sum_rows(op.dz + j * op.ld * P, m, block)
-                use_gradient(net, op.b + j * P, block, 1, op.bias_l1, op.bias_l2, op.bias_decay, update, NULL, 0, 0, wide)
+                use_bias_gradient(net, op, j, m, update, NULL, n)
 
 
 cdef void forward_ahead(Net *net, long m, long id, long n) noexcept nogil:
