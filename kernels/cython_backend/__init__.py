@@ -3,12 +3,13 @@
 The best variant that was built and that the processor can run is used; the environment variable ``FASTNN_ISA`` (v2, v3,
 v4, amx or generic) forces another. The layout of the engine: `net.pxi` (what it knows of a network), `scratch.pxi` (its
 memory), `tile.h` (the register tile), `gemm.pxi` (the loops around it), `slabs.pxi` (gradients of narrow layers),
-`lookahead.pxi` and `lookahead.h` (batches of a few rows), `parts.h`, `parts.pxi` and `blocks.pxi` (products on a matrix
-unit), `jobs.h` (who does what of a product), `epilogues.pxi`, `updates.pxi` and `losses.pxi` (what happens to a block
-while it is in cache), `elementary.h` (their functions), `softmax.h`, `penalties.pxi`, `clipping.pxi`, `tied.pxi`,
-`noise.pxi` and `noise.h`, `normalization.pxi` and `normalization.h` (what the names say), `panels.pxi`, `transpose.h`
-and `gather.h` (packing), `step.pxi` (the step, which reads like the mathematics), `quantize.pxi` (numbers back into
-bytes), `engine.pxi` and `probes.pxi` (the doors), `pool.h` and `event.h` (threads, and how they wait for one another).
+`single.h` (layers with one output), `lookahead.pxi` and `lookahead.h` (batches of a few rows), `parts.h`, `parts.pxi`
+and `blocks.pxi` (products on a matrix unit), `jobs.h` (who does what of a product), `epilogues.pxi`, `updates.pxi` and
+`losses.pxi` (what happens to a block while it is in cache), `elementary.h` (their functions), `softmax.h`,
+`penalties.pxi`, `clipping.pxi`, `tied.pxi`, `noise.pxi` and `noise.h`, `normalization.pxi` and `normalization.h` (what
+the names say), `panels.pxi`, `transpose.h` and `gather.h` (packing), `step.pxi` (the step, which reads like the
+mathematics), `quantize.pxi` (numbers back into bytes), `engine.pxi` and `probes.pxi` (the doors), `pool.h` and `event.h`
+(threads, and how they wait for one another).
 """
 
 import functools
