@@ -24,7 +24,7 @@ environment:
   FASTNN_DATA          folders to search for data sets first, each with a sub-folder a data set
   FASTNN_BACKEND       what the backend "auto" stands for: cython, numba or numpy
   FASTNN_NUM_THREADS   number of threads where none is asked for
-  FASTNN_ISA           instruction set of the cython backend: v2, v3 or v4 (elsewhere than on x86-64: generic)
+  FASTNN_ISA           instruction set of the cython backend: v2, v3, v4 or amx (elsewhere than on x86-64: generic)
 
 exit status: 0 done, 1 failed, 2 wrong arguments or input, 130 interrupted.
 """

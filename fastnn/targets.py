@@ -10,6 +10,8 @@ from .kernels import losses as table
 
 _HINGES = ("hinge", "squared_hinge")
 _BINARY = ("binary_crossentropy", *_HINGES)
+_CROSSENTROPY = "a cross-entropy"  # what takes targets from 0 to 1
+_CLASSIFICATION = "a classification (for other numbers there is task='regression')"
 _CROSSENTROPIES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 
 
@@ -100,9 +102,12 @@ def check_classes(y, name, wanted):
     values = validation.array(y, name, strings=True)
     crossentropy = wanted.loss in _CROSSENTROPIES
     if wanted.outputs == 1:
-        return check(values, name, wanted)
+        result = check(values, name, wanted)
+        if wanted.loss not in _HINGES:
+            _check_unit(result.y, name, _CLASSIFICATION)
+        return result
     if values.dtype.kind != "U" and values.ndim == 2 and values.shape[1] == wanted.outputs:
-        y = numbers(values, name, wanted, unit=True)
+        y = numbers(values, name, wanted, unit=_CLASSIFICATION)
         if not crossentropy:
             return Targets(y, wanted.loss, 1.0, wanted.classes)
         if is_one_hot(y):
@@ -136,7 +141,7 @@ def reproduce(rows, name, wanted, scale):
             f"{name} are the inputs, of the shape {rows.shape}, but the model has {wanted.outputs} outputs"
         )
     if wanted.row.link is not None:
-        _check_unit(rows, name, scale)
+        _check_unit(rows, name, _CROSSENTROPY, scale)
     return Targets(rows, wanted.loss, scale)
 
 
@@ -232,7 +237,7 @@ def labels(values, name, n_classes, classes=None):
     return np.require(values, np.int32, "CA")
 
 
-def numbers(y, name, wanted, unit=False):
+def numbers(y, name, wanted, unit=None):
     """Check targets with a number for every output.
 
     Parameters
@@ -241,8 +246,8 @@ def numbers(y, name, wanted, unit=False):
         From `validation.array`.
     name : str
     wanted : Wanted
-    unit : bool
-        Whether they must lie in [0, 1] even if the loss does not say so.
+    unit : str, optional
+        For what they must lie in [0, 1] even if the loss does not say so.
 
     Returns
     -------
@@ -264,15 +269,15 @@ def numbers(y, name, wanted, unit=False):
         )
     result = validation.real(y, name, wanted.dtype).reshape(len(y), found)
     if unit or wanted.row.link is not None:
-        _check_unit(result, name)
+        _check_unit(result, name, unit or _CROSSENTROPY)
     return result
 
 
-def _check_unit(y, name, scale=1.0):
+def _check_unit(y, name, what, scale=1.0):
     factor = scale if y.dtype == np.uint8 else 1.0
     low, high = float(y.min()) * factor, float(y.max()) * factor
     if low < 0.0 or high > 1.0:
-        raise ValueError(f"{name} must lie in [0, 1] for a cross-entropy, but it goes from {low!r} to {high!r}")
+        raise ValueError(f"{name} must lie in [0, 1] for {what}, but it goes from {low!r} to {high!r}")
 
 
 def is_one_hot(y):

@@ -1,6 +1,7 @@
 """Callbacks, history and progress."""
 
 import io
+import os
 import sys
 
 import numpy as np
@@ -265,6 +266,19 @@ def test_the_bar_shows_what_matters(monkeypatch, verbose, stream):
     model().fit(X, Y, epochs=2, verbose=verbose, validation_split=0.5)
     shown = sys.stderr.getvalue()
     for part in ("epoch 1/2", "epoch 2/2", "samples/s", "loss=", "accuracy=", "val_loss=", "100%"):
+        assert part in shown
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no such terminals here")
+def test_the_bar_on_a_terminal_that_does_not_tell_its_size(monkeypatch):
+    ours, theirs = os.openpty()  # 0 columns, 0 rows
+    with open(theirs, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        model().fit(X, Y, epochs=2)
+        terminal.flush()
+        shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    for part in ("epoch 1/2", "epoch 2/2", "loss="):
         assert part in shown
 
 

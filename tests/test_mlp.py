@@ -127,3 +127,15 @@ def test_backends_train_alike(backend):
     np.testing.assert_allclose(got.params, expected.params, rtol=1e-7, atol=1e-9)
     for name, values in a.items():
         np.testing.assert_allclose(b[name], values, rtol=1e-9)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_numbers_are_no_classes(outputs):
+    """Whatever the loss: a sigmoid could not reach them."""
+    x, y = np.zeros((50, 4)), np.random.default_rng(0).uniform(20, 100, (50, outputs))
+    options = {"loss": "mse", "seed": 0, "backend": "numpy"}
+    m = fastnn.MLP([4, 8, outputs], **options)
+    with pytest.raises(ValueError, match=r"in \[0, 1\] for a classification \(.*'regression'\), but it goes from 2"):
+        m.fit(x, y, verbose=0)
+    assert m._network.step == 0
+    fastnn.MLP([4, 8, outputs], task="regression", **options).fit(x, y, verbose=0)

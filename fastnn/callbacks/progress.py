@@ -1,5 +1,6 @@
 """What a fit shows while it runs."""
 
+import os
 import sys
 import time
 
@@ -38,6 +39,14 @@ class _Lines(Progress):
         print(" - ".join(parts), flush=True)
 
 
+def _without_size(file):
+    """Whether it is a terminal that does not tell its size, on which tqdm would write empty lines."""
+    try:
+        return 0 in os.get_terminal_size(file.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 class _Bar(Progress):
     """A bar an epoch on standard error."""
 
@@ -59,8 +68,8 @@ class _Bar(Progress):
             bar_format="{desc} "
             + ("{percentage:3.0f}%|{bar:10}|" if known else "{n_fmt} samples,")
             + " {rate_fmt}{postfix}",
-            dynamic_ncols=True,
             file=sys.stderr,
+            **({"ncols": 80, "nrows": 24} if _without_size(sys.stderr) else {"dynamic_ncols": True}),
         )
 
     def slice_end(self, rows, logs):

@@ -8,8 +8,8 @@ and `blocks.pxi` (products on a matrix unit), `jobs.h` (who does what of a produ
 `losses.pxi` (what happens to a block while it is in cache), `elementary.h` (their functions), `softmax.h`,
 `penalties.pxi`, `clipping.pxi`, `tied.pxi`, `noise.pxi` and `noise.h`, `normalization.pxi` and `normalization.h` (what
 the names say), `panels.pxi`, `transpose.h` and `gather.h` (packing), `step.pxi` (the step, which reads like the
-mathematics), `quantize.pxi` (numbers back into bytes), `engine.pxi` and `probes.pxi` (the doors), `pool.h` and `event.h`
-(threads, and how they wait for one another).
+mathematics), `quantize.pxi` (numbers back into bytes), `engine.pxi` and `probes.pxi` (the doors), `pool.h` and
+`event.h` (threads, and how they wait for one another).
 """
 
 import functools
