@@ -18,13 +18,16 @@ NETS = {
     "penalised": ("45 33 relu 1 l1:0.01 l2:0.02 bl2:0.1 al2:0.1 max:1", {"loss": "mse"}),
     "clipped": ("45 33 bn relu 1", {"loss": "mse", "clip": (0, 0, 0.05)}),
     "tied": ("48 1 tanh tied0", {"loss": "mse"}),
+    "tied to one": ("1 20 tanh tied0", {"loss": "mse"}),
     "last of all": ("24 1 softmax", {"loss": "sparse_categorical_crossentropy"}),
 }
+# So many weights that threads share the columns of a batch, which is one, but the rows of a prediction.
+MANY = {"many inputs": ("33000 1 tanh", {"loss": "mse", "optimizer": "sgd"})}
 BATCH = 150
 
 
 def network(name, dtype="float32"):
-    text, options = NETS[name]
+    text, options = {**NETS, **MANY}[name]
     return case(text, 2 * BATCH + 3, BATCH, dtype=dtype, **{"optimizer": "adam", **options})
 
 
@@ -56,7 +59,7 @@ def test_like_the_reference(backend, name, batch):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", [*NETS, *MANY])
 def test_the_same_bits_on_any_threads_and_scratch(backend, dtype, name):
     c = network(name, dtype)
 

@@ -87,6 +87,7 @@ cdef class Engine:
                 op.b = at + panels(op.n_out) * op.n_in * P
                 at = op.b + panels(op.n_out) * P
                 op.by_rows = by_rows(op.n_in, op.n_out, capacity)
+                op.single = op.by_rows and op.n_out == 1
                 op.by_blocks = by_blocks(op.n_in, op.n_out, capacity, i == 0)  # the first: if it gets bytes
                 op.by_slabs = by_slabs(op.n_in, op.n_out, capacity)
                 if op.by_slabs:

@@ -76,7 +76,7 @@ cdef void forward_rows(Net *net, Op *op, const real *x, long step, long jump, bi
                        long id) noexcept nogil:
     """forward_product for rows r0..r1 and every column. Shapes, layout, aliasing: as there."""
     cdef long j
-    if op.n_out == 1:
+    if op.single:
         dot_rows(x + r0 * step, step, jump, r1 - r0, op.n_in, own_column(net, op, id), op.y + r0 * P)
         finish_forward(net, op, 0, r0, r1, training)
         return
@@ -91,12 +91,11 @@ cdef void input_gradient_rows(Net *net, const Op *op, Op *below, long r0, long r
     Layout: panels.
     Aliasing: none."""
     cdef real *turned = net.w_turned + id * net.w_turned_size
-    cdef bint single = op.n_out == 1
     cdef long q, j
-    if single:
+    if op.single:
         own_column(net, op, id)
     for q in range(panels(op.n_in) if r0 < r1 else 0):
-        if single:
+        if op.single:
             outer_rows(op.dz + r0 * P, r1 - r0, turned + q * P, below.dz + (q * op.ld + r0) * P)
         else:
             for j in range(panels(op.n_out)):

@@ -161,6 +161,7 @@ cdef struct Op:
     long moving       # moving means and variances [2][n_out / P][P]
     long moving_jump  # how far these two are apart
     bint by_rows      # see by_rows
+    bint single       # whether it is by_rows and has one output: see single.h
     bint by_blocks    # see by_blocks
     bint by_slabs     # see slabs.pxi
     long slab         # offset of its part of a slab

@@ -55,7 +55,7 @@ cdef size_t lay_out(Net *net, char *base) noexcept nogil:
             op.statistics = <real *> carve(&used, base, 4 * op.moving_jump * one)
         if op.code == LAYER_NORM:
             op.statistics = <real *> carve(&used, base, 2 * ld * one)
-        if op.code == DENSE and op.n_out == 1:
+        if op.single:
             longest = max(longest, panels(op.n_in) * P)
         if op.by_blocks:
             copies = smaller(net.threads, OWN_BATCH) if i == 0 and own_parts(op) > 0 else 1

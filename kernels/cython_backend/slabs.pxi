@@ -17,7 +17,7 @@ cdef inline bint slabs_now(const Op *op, long n) noexcept nogil:
 cdef void slab_block(const Op *op, const real *x, long q, long j, long r0, long r1, real *c) noexcept nogil:
     """Block (q, j) of dW for rows r0..r1. Shapes: x (m, n_in), c (P, P), or (P,) of one output. Layout: panels.
     Aliasing: none."""
-    if op.n_out == 1:
+    if op.single:
         weigh_rows(x + (q * op.ld + r0) * P, op.dz + r0 * P, r1 - r0, c)
         return
     tiles_transposed(smaller(P, op.n_in - q * P), vectors(op.n_out - j * P), r1 - r0, x + (q * op.ld + r0) * P,
@@ -31,7 +31,7 @@ cdef inline real *slab_part(const Net *net, const Op *op, long slab, long at) no
 
 cdef inline long block_at(const Op *op, long q, long j) noexcept nogil:
     """The row of its part of a slab at which block (q, j) of dW begins, or the q-th row of one output's."""
-    return q if op.n_out == 1 else j * op.n_in + q * P
+    return q if op.single else j * op.n_in + q * P
 
 
 cdef void slab_gradients(Net *net, const Op *op, const real *x, long m, long id, long n) noexcept nogil:
@@ -54,7 +54,7 @@ cdef void add_slabs(const Net *net, const Op *op, const real *x, long q, long j,
     cdef real own[P * P]
     cdef const real *part
     cdef long slab, r0, r1, i, rows = 1 if bias else smaller(P, op.n_in - q * P)
-    cdef bint column = op.n_out == 1 and not bias
+    cdef bint column = op.single and not bias
     memset(c, 0, rows * P * sizeof(real))
     for slab in range(SLABS):
         r0 = row_share(net, m, slab, SLABS)
