@@ -19,8 +19,8 @@ unless a function says so.
 `poison(workspace, byte)`
     Fills all scratch with `byte`: no result may change.
 `expect(workspace, batch_size)`
-    Says that `train` with batches of `batch_size` rows follows within a millisecond or two, or may: a backend whose
-    threads sleep can wake them meanwhile. Changes no result.
+    Says that `train` with batches of `batch_size` rows may follow within a millisecond or two: a backend whose threads
+    sleep can wake them meanwhile. Changes no result.
 `train(workspace, x, y, weights, order, rates, batch_size, seed, step, sums, outputs)` -> batches done
     Runs minibatches: batch k takes the rows ``order[k * batch_size : (k + 1) * batch_size]`` (int64, fewer in the last
     one), does gather, forward, loss, backward and update with the learning rate ``rates[k]`` (float64), dropout masks

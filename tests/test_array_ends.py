@@ -40,8 +40,9 @@ for dtype, (m, k, n) in itertools.product((np.float32, np.float64), sizes):
         assert np.allclose(out, (a.T if trans_a else a) @ (b.T if trans_b else b), rtol=1e-4, atol=1e-4)
 """
 STEPS = """
-for width, n, batch in ((5, 7, 3), (97, 41, 40), (784, 70, 33)):
-    this = case(f"{width} 70 relu 65 tanh 3", n, batch, dtype=np.float32, loss="mse", input_scale=1 / 255)
+sizes = (5, 7, 3), (97, 41, 40), (784, 70, 33)
+for hidden, (width, n, batch) in itertools.product(("70 relu 65 tanh 3", "1"), sizes):
+    this = case(f"{width} {hidden}", n, batch, dtype=np.float32, loss="mse", input_scale=1 / 255)
     bytes_ = at_end(rng.integers(0, 256, (n, width), dtype=np.uint8))
     for x in (bytes_, at_end(bytes_.astype(np.float32))):
         one = Fit.of(backend, this, threads=2)

@@ -111,7 +111,9 @@ def test_who_expects_a_call_is_woken(cython):
     wait_until(lambda: asleep(needed))
     before = sleeps(needed)
     cython.expect(Fit.of(cython, c).workspace, 40)  # which is for one thread
-    team(1, lambda: time.sleep(0.05))
+    with threadpoolctl.threadpool_limits(1):
+        cython.expect(f.workspace, 40)
+    time.sleep(0.05)
     assert sleeps(needed) == before
 
 

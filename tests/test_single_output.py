@@ -18,10 +18,11 @@ NETS = {
     "penalised": ("45 33 relu 1 l1:0.01 l2:0.02 bl2:0.1 al2:0.1 max:1", {"loss": "mse"}),
     "clipped": ("45 33 bn relu 1", {"loss": "mse", "clip": (0, 0, 0.05)}),
     "tied": ("48 1 tanh tied0", {"loss": "mse"}),
+    "normalised": ("20 1 bn relu 5", {"loss": "mse"}),
     "tied to one": ("1 20 tanh tied0", {"loss": "mse"}),
     "last of all": ("24 1 softmax", {"loss": "sparse_categorical_crossentropy"}),
 }
-# So many weights that threads share the columns of a batch, which is one, but the rows of a prediction.
+# So many weights that threads share the columns in training but the rows in a prediction.
 MANY = {"many inputs": ("33000 1 tanh", {"loss": "mse", "optimizer": "sgd"})}
 BATCH = 150
 
@@ -72,3 +73,15 @@ def test_the_same_bits_on_any_threads_and_scratch(backend, dtype, name):
     alone = everything(1)
     for threads, byte in ((2, 0xFF), (3, None), (4, 0x7F), (5, 0xFF)):
         assert same_bits(alone, everything(threads, byte))
+
+
+@pytest.mark.parametrize("width", [5, 47, 97])
+def test_a_row_that_is_not_finite_is_its_own_affair(backend, dtype, width):
+    """What stands behind a row of a plain matrix is the next one."""
+    c = case(f"{width} 1", 40, 40, loss="mse", dtype=dtype)
+    x, fit = c.x.copy(), Fit.of(backend, c)
+    x[[7, 39]] = np.nan
+    got, expected = fit.forward(x), fit.forward(c.x)
+    assert np.isnan(got[[7, 39]]).all()
+    others = np.delete(np.arange(40), [7, 39])
+    assert same_bits(got[others], expected[others])

@@ -5,7 +5,8 @@
    wakes a sleeper on the processor of whoever woke it, even if others are idle, and the two would take turns there for
    tens of milliseconds; a worker who finds itself there steps aside. On a busy machine every turn costs a slice of
    somebody else's, and who sleeps is woken at once: after a turn of CROWDED ns the next CROWDED_WAITS do without. A
-   longer spin gains nothing on an idle machine and costs a multiple of the step on a busy one. */
+   longer spin gains nothing on an idle machine and costs a multiple of the step on a busy one. Who has been woken because
+   a change is near lets others run for longer before it sleeps again: LONG_YIELDS times. */
 
 #ifndef FASTNN_EVENT_H
 #define FASTNN_EVENT_H
@@ -48,6 +49,8 @@ typedef struct {
 
 #if defined(SYS_futex) && !defined(EVENT_PORTABLE)
 
+#define ROUSES 1 /* whether who sleeps can be woken though the value is the same */
+
 /* Returns when woken, when interrupted, or at once if the value is not `old`. */
 static inline void event_sleep(event_t *e, int old) {
     syscall(SYS_futex, &e->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
@@ -55,6 +58,8 @@ static inline void event_sleep(event_t *e, int old) {
 static inline void event_wake(event_t *e) { syscall(SYS_futex, &e->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
 
 #else /* one lock for all events of a module, new after a fork */
+
+#define ROUSES 0
 
 static pthread_mutex_t event_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t event_changed = PTHREAD_COND_INITIALIZER;
@@ -115,7 +120,7 @@ static inline int event_look(event_t *e, int old, int yields) {
     return 0;
 }
 
-/* Sleeps until the value is no longer `old`, or somebody wakes who sleeps here. */
+/* Sleeps until the value is no longer `old`, or until event_rouse. */
 static inline void event_doze(event_t *e, int old) {
     __atomic_add_fetch(&e->sleepers, 1, __ATOMIC_SEQ_CST); /* before the last look, so that event_set sees it */
     if (__atomic_load_n(&e->value, __ATOMIC_SEQ_CST) == old) event_sleep(e, old);
@@ -130,17 +135,21 @@ static inline void event_wait(event_t *e, int old) {
 
 static inline int event_next(int value) { return (int)((unsigned)value + 1); }
 
+/* Notes which processor this is. Others may read it meanwhile: it is a hint. */
+static inline void event_here(event_t *e) { __atomic_store_n(&e->processor, processor(), __ATOMIC_RELAXED); }
+
 static inline void event_set(event_t *e, int value) {
-    e->processor = processor();
+    event_here(e);
     __atomic_store_n(&e->value, value, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&e->sleepers, __ATOMIC_SEQ_CST)) event_wake(e);
 }
 
-/* Wakes who sleeps, the value as it is; returns whether anybody did. Not on a busy machine, where who is awake only
-   loses its turn. */
+/* Wakes who sleeps, the value as it is, where that is possible; returns whether anybody did. Not on a busy machine, where
+   who is awake only loses its turn. */
 static inline int event_rouse(event_t *e) {
-    e->processor = processor();
-    if (!__atomic_load_n(&e->sleepers, __ATOMIC_SEQ_CST) || __atomic_load_n(&e->crowded, __ATOMIC_RELAXED) > 0) return 0;
+    if (!ROUSES || __atomic_load_n(&e->crowded, __ATOMIC_RELAXED) > 0) return 0;
+    event_here(e);
+    if (!__atomic_load_n(&e->sleepers, __ATOMIC_SEQ_CST)) return 0;
     event_wake(e);
     return 1;
 }
@@ -165,7 +174,7 @@ static inline int step_aside(const event_t *e) {
     int64_t begin;
     long busy;
     cpu_set_t allowed, others, now;
-    if (here < 0 || here != e->processor) return 0;
+    if (here < 0 || here != __atomic_load_n(&e->processor, __ATOMIC_RELAXED)) return 0;
     begin = event_clock();
     if (begin < __atomic_load_n(&resume, __ATOMIC_RELAXED)) return 0;
     CPU_ZERO(&allowed);

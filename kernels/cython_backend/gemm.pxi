@@ -9,7 +9,7 @@
 # All three read packed panels as they lie. Threads share tiles out; the summed index is never split between them, so
 # the results do not depend on their number. Where `by_rows`, a thread takes some rows of the batch through all columns,
 # and the input gradient is the simpler dX = dZ W': each thread turns W for itself, for to fetch from the cache of another
-# what that has turned takes longer.
+# what that has turned takes longer. With one output as well, the other two products are those of single.h.
 
 cdef enum:
     K_BLOCK = 4 * P   # rows of a right panel kept in the first-level cache: 4 * P * P * 4 bytes are 16 KB with AVX-512
@@ -65,19 +65,14 @@ cdef void rows_product(const real *a, long step, long jump, long r0, long r1, co
                       c + r0 * P, k > 0)
 
 
-cdef const real *own_column(const Net *net, const Op *op, long id) noexcept nogil:
-    """W of one output, in the scratch of thread id: (n_in rounded up to P,)."""
-    cdef real *w = net.w_turned + id * net.w_turned_size
-    gather_column(net.w + op.w, op.n_in, w)
-    return w
-
-
 cdef void forward_rows(Net *net, Op *op, const real *x, long step, long jump, bint training, long r0, long r1,
                        long id) noexcept nogil:
     """forward_product for rows r0..r1 and every column. Shapes, layout, aliasing: as there."""
+    cdef real *w = net.w_turned + id * net.w_turned_size
     cdef long j
     if op.single:
-        dot_rows(x + r0 * step, step, jump, r1 - r0, op.n_in, own_column(net, op, id), op.y + r0 * P)
+        gather_column(net.w + op.w, op.n_in, w)
+        dot_rows(x + r0 * step, step, jump, r1 - r0, op.n_in, w, op.y + r0 * P)
         finish_forward(net, op, 0, r0, r1, training)
         return
     for j in range(panels(op.n_out)):
@@ -92,16 +87,11 @@ cdef void input_gradient_rows(Net *net, const Op *op, Op *below, long r0, long r
     Aliasing: none."""
     cdef real *turned = net.w_turned + id * net.w_turned_size
     cdef long q, j
-    if op.single:
-        own_column(net, op, id)
     for q in range(panels(op.n_in) if r0 < r1 else 0):
-        if op.single:
-            outer_rows(op.dz + r0 * P, r1 - r0, turned + q * P, below.dz + (q * op.ld + r0) * P)
-        else:
-            for j in range(panels(op.n_out)):
-                transpose_block(net.w + op.w, op.n_in, op.n_out, j, q, turned + j * P * P)
-            rows_product(op.dz, P, op.ld * P, r0, r1, turned, op.n_out, vectors(op.n_in - q * P),
-                         below.dz + q * op.ld * P)
+        for j in range(panels(op.n_out)):
+            transpose_block(net.w + op.w, op.n_in, op.n_out, j, q, turned + j * P * P)
+        rows_product(op.dz, P, op.ld * P, r0, r1, turned, op.n_out, vectors(op.n_in - q * P),
+                     below.dz + q * op.ld * P)
         if below.activation != SOFTMAX:
             finish_backward(below, q, r0, r1)
 

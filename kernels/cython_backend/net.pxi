@@ -57,7 +57,6 @@ cdef extern from "gather.h" nogil:
 cdef extern from "single.h" nogil:
     void gather_column(const real *column, long n, real *out)
     void dot_rows(const real *x, long step, long jump, long rows, long n, const real *w, real *y)
-    void outer_rows(const real *dz, long rows, const real *w, real *dx)
     void weigh_rows(const real *x, const real *dz, long rows, real *out)
 
 cdef extern from "elementary.h" nogil:
@@ -266,7 +265,7 @@ cdef struct Net:
     real *following       # the next batch [n_in / P][ld][P],
     real *product         # and the first operation's product of it [n_out / P][FEW][P]
     real *t               # the gathered targets [n_out / P][ld][P]
-    real *w_turned        # for every thread a panel of a W', see input_gradient_rows, or one of one row
+    real *w_turned        # for every thread a panel of a W', see input_gradient_rows, or W of one output
     long w_turned_size
     part_t *w_parts       # for every thread a row or a column of W's blocks in parts
     long w_parts_size

@@ -1,9 +1,9 @@
 /* A pool of threads that run one function together, and the barrier they meet at.
 
    `pool_run(f, argument, n)` calls f(argument, id, n) with id 0 on the calling thread and 1..n-1 on workers, which
-   sleep between calls. If another thread of the process is inside, or there is nobody to help, f runs alone with
-   n = 1: what f computes must not depend on n. After a fork, which may happen at any time, the child has no workers;
-   it starts its own when it needs them. */
+   sleep between calls; `pool_rouse(n)` wakes them a little before one. If another thread of the process is inside, or
+   there is nobody to help, f runs alone with n = 1: what f computes must not depend on n. After a fork, which may happen
+   at any time, the child has no workers; it starts its own when it needs them. */
 
 #ifndef FASTNN_POOL_H
 #define FASTNN_POOL_H
@@ -56,13 +56,12 @@ static struct {
     slot_t slot[POOL_MAX];
 } pool = {.limit = POOL_MAX};
 
-/* Waits for the next call, awake if it has been told that one will come, and leaves the processor to the caller. */
+/* Waits for the next call, and leaves the processor to the caller. Who is roused does so before the call comes, and then
+   stays awake for it. */
 static void pool_await(event_t *calls, int seen) {
-    int yields = YIELDS;
-    while (!event_look(calls, seen, yields)) {
+    for (int yields = YIELDS; !event_look(calls, seen, yields); yields = LONG_YIELDS) {
         event_doze(calls, seen);
         step_aside(calls);
-        yields = LONG_YIELDS;
     }
     step_aside(calls);
 }
@@ -104,22 +103,21 @@ static long pool_grow(long n) {
         pthread_t thread;
         pool.slot[id].calls.value = pool.slot[id].calls.sleepers = 0;
         if (pthread_create(&thread, &detached, pool_worker, (void *)(intptr_t)id)) break;
-        pool.workers = id;
+        __atomic_store_n(&pool.workers, id, __ATOMIC_RELAXED);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&detached);
     return pool.workers + 1 < n ? pool.workers + 1 : n;
 }
 
-/* Tells the workers of n threads that a call will come within a millisecond or two. To wake them takes some tenths of
-   one, which the caller would spend waiting for them. */
+/* Wakes those workers of n threads that sleep, for a call that comes within a millisecond or two: to wake them takes some
+   tenths of one, which the caller would spend waiting for them. */
 static void pool_rouse(long n) {
-    int woken = 0, limit = __atomic_load_n(&pool.limit, __ATOMIC_RELAXED);
+    const long limit = __atomic_load_n(&pool.limit, __ATOMIC_RELAXED);
+    const long workers = __atomic_load_n(&pool.workers, __ATOMIC_RELAXED);
+    int woken = 0;
     n = n < limit ? n : limit;
-    if (n <= 1 || __atomic_exchange_n(&pool.taken, 1, __ATOMIC_ACQUIRE)) return;
-    n = pool_grow(n);
-    for (long id = 1; id < n; id++) woken |= event_rouse(&pool.slot[id].calls);
-    __atomic_store_n(&pool.taken, 0, __ATOMIC_RELEASE);
+    for (long id = 1; id < n && id <= workers; id++) woken |= event_rouse(&pool.slot[id].calls);
     if (woken) sched_yield(); /* they may be waiting for this very processor, to leave it */
 }
 

@@ -1,7 +1,7 @@
-/* The products of a layer with one output: of a matrix and a vector. A register tile would work on a whole vector of
-   columns for that one; here the vectors lie along the inputs, as X and the gradient by it have them:
+/* The products of a layer with one output, of a matrix and a vector. A register tile would work on a whole vector of
+   columns for that one; here the vectors lie along the inputs, as X has them:
 
-       y(b) = sum of X[b, :] w         dX[b, :] = dz(b) w         dw = sum of dz(b) X[b, :]
+       y(b) = sum of X[b, :] w         dw = sum of dz(b) X[b, :]
 
    w is gathered from its column of W first. y and dz stay columns of panels, P apart. */
 
@@ -21,10 +21,12 @@ static inline void gather_column(const real *column, long n, real *out) {
    Layout: rows of x `step` apart, its panels `jump`; y P apart.
    Aliasing: none. */
 static inline void dot_rows(const real *x, long step, long jump, long rows, long n, const real *w, real *y) {
-    real sums[LANES * LANES], turned[LANES * LANES], rest[P] = {0};
+    real sums[LANES * LANES], turned[LANES * LANES], rest[LANES * P] = {0};
     for (long b = 0; b < rows; b += LANES) {
         const long some = rows - b < LANES ? rows - b : LANES;
         vec total = {0};
+        /* What stands behind a row may be anything. All first: a load soon after narrower stores waits for them. */
+        for (long i = 0; i < some && n % P; i++) copy_part(rest + i * P, x + (b + i) * step + n / P * jump, n % P);
         for (long i = 0; i < some; i++) {
             const real *row = x + (b + i) * step;
             vec first = {0}, second = {0};
@@ -33,25 +35,15 @@ static inline void dot_rows(const real *x, long step, long jump, long rows, long
                 first += load(row) * load(w + k);
                 second += load(row + LANES) * load(w + k + LANES);
             }
-            if (k < n) { /* what stands behind a row may be anything */
-                copy_part(rest, row, n - k);
-                first += load(rest) * load(w + k);
-                second += load(rest + LANES) * load(w + k + LANES);
+            if (k < n) {
+                first += load(rest + i * P) * load(w + k);
+                second += load(rest + i * P + LANES) * load(w + k + LANES);
             }
             store(sums + i * LANES, first + second);
         }
         transpose_square(sums, LANES, some, LANES, turned, LANES);
         ALL for (int c = 0; c < LANES; c++) total += load(turned + c * LANES);
         for (long i = 0; i < some; i++) y[(b + i) * P] = total[i];
-    }
-}
-
-/* Shapes: dz (rows,), w (P,), dx (rows, P): a panel of dX. Layout: dz P apart. Aliasing: none. */
-static inline void outer_rows(const real *dz, long rows, const real *w, real *dx) {
-    const vec first = load(w), second = load(w + LANES);
-    for (long b = 0; b < rows; b++) {
-        store(dx + b * P, first * dz[b * P]);
-        store(dx + b * P + LANES, second * dz[b * P]);
     }
 }
 

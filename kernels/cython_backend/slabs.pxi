@@ -30,7 +30,7 @@ cdef inline real *slab_part(const Net *net, const Op *op, long slab, long at) no
 
 
 cdef inline long block_at(const Op *op, long q, long j) noexcept nogil:
-    """The row of its part of a slab at which block (q, j) of dW begins, or the q-th row of one output's."""
+    """Where block (q, j) of dW begins in its part of a slab: of one output, which has a row for every P inputs, row q."""
     return q if op.single else j * op.n_in + q * P
 
 
