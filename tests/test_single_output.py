@@ -18,7 +18,6 @@ NETS = {
     "penalised": ("45 33 relu 1 l1:0.01 l2:0.02 bl2:0.1 al2:0.1 max:1", {"loss": "mse"}),
     "clipped": ("45 33 bn relu 1", {"loss": "mse", "clip": (0, 0, 0.05)}),
     "tied": ("48 1 tanh tied0", {"loss": "mse"}),
-    "normalised": ("20 1 bn relu 5", {"loss": "mse"}),
     "tied to one": ("1 20 tanh tied0", {"loss": "mse"}),
     "last of all": ("24 1 softmax", {"loss": "sparse_categorical_crossentropy"}),
 }
